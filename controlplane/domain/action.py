@@ -1,0 +1,196 @@
+"""Rollbacks: when one is planned, what proves it, and why it is refused. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from controlplane.domain.monitor import Guards, Reaction
+from controlplane.domain.verdict import Finding, Measure
+
+
+class ActionState(StrEnum):
+    """The life of an action. Live: PLANNED, PROPOSED, ACCEPTED, MOVING, MOVED; the others are final."""
+
+    PLANNED = "planned"
+    PROPOSED = "proposed"
+    ACCEPTED = "accepted"
+    MOVING = "moving"
+    MOVED = "moved"
+    VERIFIED = "verified"
+    REFUSED = "refused"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+
+
+LIVE = frozenset(
+    {ActionState.PLANNED, ActionState.PROPOSED, ActionState.ACCEPTED, ActionState.MOVING, ActionState.MOVED}
+)
+
+
+class Refusal(StrEnum):
+    """Why no rollback is made; a stable code beside the sentence."""
+
+    WORLD_CHANGED = "world_changed"
+    NO_TARGET = "no_target"
+    COOLDOWN = "cooldown"
+    NOT_BETTER = "not_better"
+    NOT_MEASURED = "not_measured"
+    NOT_CURRENT = "not_current"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A rollback worth proving: from the failing version to one target, for these failing measures."""
+
+    from_version: str
+    to_version: str
+    check: str
+    measures: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No rollback, with a code for machines and a sentence for people."""
+
+    code: Refusal
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The failing measure measured again, paired, on the same frozen rows with the same seed.
+
+    `difference` is the failing version's value minus the candidate's, with its 95 % interval in `low` and `high`.
+    """
+
+    measure: str
+    current: float
+    candidate: float
+    difference: float
+    low: float
+    high: float
+    n: int
+    higher_is_worse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What earlier actions and incidents say of the versions of this alias."""
+
+    rolled_back_from: Collection[str] = ()
+    failing: Collection[str] = ()
+    last_move: datetime | None = None
+
+
+def plan_rollback(
+    current: str | None,
+    earlier: Sequence[str],
+    failing: Sequence[Finding],
+    replayable: Mapping[str, bool],
+    past: Past,
+    guards: Guards,
+    reaction: Reaction,
+    now: datetime,
+) -> Plan | Refused | None:
+    """The rollback that a failing run calls for, a refusal with its reason, or None where only watching was asked for.
+
+    `earlier` holds the possible targets, best first: declared ones, then earlier holders of the alias, newest first.
+    `replayable` says for each failing check whether its measures depend on the model's version at all.
+    """
+    if reaction is Reaction.OBSERVE or not failing:
+        return None
+    own = [finding for finding in failing if finding.version in (None, current)]
+    if current is None or not own:
+        versions = ", ".join(sorted({str(finding.version) for finding in failing}))
+        return Refused(Refusal.NOT_CURRENT, f"version {versions} failed, but the alias holds version {current} now")
+    provable = [finding for finding in own if replayable.get(finding.check, False)]
+    if not provable:
+        checks = ", ".join(sorted({finding.check for finding in own}))
+        return Refused(
+            Refusal.WORLD_CHANGED,
+            f"only {checks} failed: the inputs changed, and another version would answer the same inputs",
+        )
+    if past.last_move is not None and now < past.last_move + guards.cooldown:
+        until = past.last_move + guards.cooldown
+        return Refused(Refusal.COOLDOWN, f"the alias was moved at {past.last_move:%H:%M}; cooldown until {until:%H:%M}")
+    barred = {
+        version: "was rolled back from" if version in past.rolled_back_from else "has an open failure of its own"
+        for version in earlier
+        if version in past.rolled_back_from or version in past.failing
+    }
+    targets = [version for version in earlier if version != current and version not in barred]
+    if not targets:
+        said = "; ".join(f"version {version} {why}" for version, why in barred.items() if version != current)
+        return Refused(Refusal.NO_TARGET, f"no version to go back to: {said or 'no other version held the alias'}")
+    check = provable[0].check
+    measures = tuple(dict.fromkeys(finding.measure for finding in provable if finding.check == check))
+    why = f"version {current} failed {check} ({', '.join(measures)}); version {targets[0]} held the alias before"
+    return Plan(current, targets[0], check, measures, why)
+
+
+def paired(name: str) -> str:
+    """The name of the paired measure of `name`: the failing version's value minus the other version's.
+
+    >>> paired("accuracy")
+    'accuracy_vs_previous'
+    """
+    return f"{name}_vs_previous"
+
+
+def read_replay(
+    measures: Sequence[Measure], wanted: Sequence[str], current: str, higher_is_worse: Mapping[str, bool]
+) -> list[Replay]:
+    """The replays of the `wanted` measures out of what a check measured with both versions on the same rows."""
+    replays = []
+    for name in wanted:
+        rows = {measure.version: measure for measure in measures if measure.name == name}
+        both = [measure for measure in measures if measure.name == paired(name)]
+        others = [row for version, row in rows.items() if version != current]
+        if not both or not others or current not in rows or both[0].low is None or both[0].high is None:
+            continue
+        difference = both[0]
+        assert difference.low is not None and difference.high is not None
+        replays.append(
+            Replay(
+                name,
+                rows[current].estimate,
+                others[0].estimate,
+                difference.estimate,
+                difference.low,
+                difference.high,
+                difference.n,
+                higher_is_worse[name],
+            )
+        )
+    return replays
+
+
+def accept(plan: Plan, replays: Sequence[Replay]) -> Replay | Refused:
+    """The replay that proves the rollback, or a refusal: the target must be better with 95 % confidence.
+
+    >>> plan = Plan("2", "1", "performance", ("accuracy",), "")
+    >>> accept(plan, [Replay("accuracy", 0.6, 0.8, -0.2, -0.25, -0.15, 900, False)]).candidate
+    0.8
+    >>> accept(plan, [Replay("accuracy", 0.6, 0.61, -0.01, -0.05, 0.03, 900, False)]).code
+    <Refusal.NOT_BETTER: 'not_better'>
+    """
+    if not replays:
+        return Refused(
+            Refusal.NOT_MEASURED, f"{', '.join(plan.measures)} could not be measured again with both versions"
+        )
+    for replay in replays:
+        if (replay.low > 0) if replay.higher_is_worse else (replay.high < 0):
+            return replay
+    replay = replays[0]
+    return Refused(
+        Refusal.NOT_BETTER,
+        f"on the same {replay.n} rows {replay.measure} is {replay.current:.3g} with version {plan.from_version} and "
+        f"{replay.candidate:.3g} with version {plan.to_version}; the difference "
+        f"{replay.difference:.3g} ({replay.low:.3g} to {replay.high:.3g}) does not favour going back",
+    )

@@ -1,0 +1,226 @@
+"""A monitor: one watched model, and everything that says how it is watched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+
+class Reaction(StrEnum):
+    """What the product does with a failing monitor: watch, propose a rollback, or make it."""
+
+    OBSERVE = "observe"
+    PROPOSE = "propose"
+    ROLLBACK = "rollback"
+
+
+class RiskTier(StrEnum):
+    """How much harm the watched model could do; its owner says so."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class RunKind(StrEnum):
+    """Why a run was made; only scheduled runs feed detectors, incidents and actions."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    BACKTEST = "backtest"
+    DRILL = "drill"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """A half-open span of event time in UTC: `start <= event_time < end`.
+
+    >>> str(Window.parse("2026-01-01T00:00Z/2026-01-01T01:00Z"))
+    '2026-01-01T00:00:00Z/2026-01-01T01:00:00Z'
+    >>> Window.parse("2026-01-02T00:00Z/2026-01-01T00:00Z")
+    Traceback (most recent call last):
+    ...
+    ValueError: a window must end after it starts: 2026-01-02T00:00:00Z/2026-01-01T00:00:00Z
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        for moment in (self.start, self.end):
+            if moment.utcoffset() != timedelta(0):
+                raise ValueError(f"a window is in UTC; got {moment.isoformat()}")
+        if self.end <= self.start:
+            raise ValueError(f"a window must end after it starts: {self}")
+
+    def __str__(self) -> str:
+        return f"{iso(self.start)}/{iso(self.end)}"
+
+    @classmethod
+    def parse(cls, text: str) -> Window:
+        """Read `START/END`, both ISO 8601 with a zone (`Z` or an offset); raises ValueError."""
+        parts = text.split("/")
+        if len(parts) != 2:
+            raise ValueError(f"a window is written START/END in ISO 8601, not {text!r}")
+        moments = [datetime.fromisoformat(part) for part in parts]
+        if any(moment.tzinfo is None for moment in moments):
+            raise ValueError(f"a window needs a zone, such as 2026-01-01T00:00Z; got {text!r}")
+        return cls(moments[0].astimezone(UTC), moments[1].astimezone(UTC))
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with a `Z`, the one spelling used in files, rows and messages."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A registered model and the alias that production follows."""
+
+    name: str
+    alias: str
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.alias}"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which column of the rows plays which part; `features` empty means every column without another part."""
+
+    event_time: str
+    row_id: str | None = None
+    model_version: str | None = None
+    prediction: str | None = None
+    probability: str | None = None
+    label: str | None = None
+    features: tuple[str, ...] = ()
+
+    def features_of(self, names: list[str]) -> tuple[str, ...]:
+        """The feature columns among `names`, in their order.
+
+        >>> Columns("at", label="y", prediction="p").features_of(["at", "a", "b", "p", "y"])
+        ('a', 'b')
+        """
+        if self.features:
+            return self.features
+        parts = {self.event_time, self.row_id, self.model_version, self.prediction, self.probability, self.label}
+        return tuple(name for name in names if name not in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """Where rows come from: a source's name and its own options, as the job file gives them."""
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """An explicit limit on one measure: exactly one of `max` and `min`, and optionally an earlier `warn`."""
+
+    measure: str
+    max: float | None = None
+    min: float | None = None
+    warn: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpec:
+    """One check of a monitor: its name in this monitor, which check it is, its parameters and its limits.
+
+    `timeout` is in seconds, `memory` in MiB (None: no limit); `dry_run` findings are stored and shown, never folded.
+    """
+
+    name: str
+    kind: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    min_rows: int = 30
+    timeout: float = 300.0
+    memory: int | None = 4096
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a window is due: at each `cron` slot (UTC) the `window` before it, once `delay` has passed.
+
+    `starts` is where the first slot is looked for (None: only the newest complete window at first sight);
+    `catch_up` is how many missed slots are still run, oldest dropped first.
+    """
+
+    cron: str
+    window: timedelta
+    delay: timedelta = timedelta(0)
+    starts: datetime | None = None
+    catch_up: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How many windows in a row a check may fail, or may not be seen, before an incident opens; and how many
+    good ones in a row close it again."""
+
+    fails: int = 1
+    blind: int = 2
+    recover: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What holds an automatic move back: time between two moves of one alias, and how long an approval may wait."""
+
+    cooldown: timedelta = timedelta(hours=1)
+    approval_expires: timedelta = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """A watched model, whole: what is read, when, what is measured, and what happens then."""
+
+    name: str
+    model: ModelRef
+    source: SourceSpec
+    columns: Columns
+    schedule: Schedule
+    checks: tuple[CheckSpec, ...]
+    reference: SourceSpec | None = None
+    labels: SourceSpec | None = None
+    sample_rows: int = 100_000
+    tolerance: Tolerance = Tolerance()
+    reaction: Reaction = Reaction.OBSERVE
+    rollback_targets: tuple[str, ...] = ()
+    guards: Guards = Guards()
+    receivers: tuple[str, ...] = ()
+    owner: str = ""
+    risk_tier: RiskTier = RiskTier.MEDIUM
+    runbook: str = ""
+    workspace: str = "default"
+
+    def canonical(self) -> str:
+        """The one JSON spelling of this monitor (sorted keys, ISO times, seconds), stored by digest with each run."""
+        return json.dumps({"schema": 1, **asdict(self)}, sort_keys=True, separators=(",", ":"), default=_plain)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `canonical()`, in hexadecimal."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+    def check(self, name: str) -> CheckSpec:
+        """The check of that name; raises KeyError."""
+        return next(check for check in self.checks if check.name == name)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    raise TypeError(f"{type(value).__name__} has no canonical spelling")

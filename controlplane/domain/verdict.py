@@ -1,0 +1,307 @@
+"""From measures to a verdict: limits are judged, streaks are folded, and one outcome is concluded. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from controlplane.domain.monitor import Limit, Monitor
+
+
+class Outcome(StrEnum):
+    """How a check, or a whole run, ended. Missing data is INCONCLUSIVE, a broken measurement is ERROR; never PASS."""
+
+    PASS = "PASS"
+    WARN = "WARN"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    ERROR = "ERROR"
+    FAIL = "FAIL"
+
+
+_ORDER = [Outcome.PASS, Outcome.WARN, Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.FAIL]
+BLIND = frozenset({Outcome.INCONCLUSIVE, Outcome.ERROR})
+
+
+def fold(outcomes: Iterable[Outcome]) -> Outcome:
+    """The worst outcome: FAIL > ERROR > INCONCLUSIVE > WARN > PASS. Nothing at all is INCONCLUSIVE.
+
+    >>> fold([Outcome.PASS, Outcome.ERROR, Outcome.INCONCLUSIVE])
+    <Outcome.ERROR: 'ERROR'>
+    >>> fold([])
+    <Outcome.INCONCLUSIVE: 'INCONCLUSIVE'>
+    """
+    return max(outcomes, key=_ORDER.index, default=Outcome.INCONCLUSIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number without an opinion: what a check measured, on what, over how many rows, with its interval.
+
+    `low` and `high` bound a 95 % interval in the unit of `estimate`; None where the statistic has none.
+    `detail` says in words what moved, for the finding's sentence.
+    """
+
+    name: str
+    estimate: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+    column: str | None = None
+    segment: str | None = None
+    version: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What came back from one check's worker for the rows one version answered.
+
+    Exactly one of three: measures, `blind` (too little data: the sentence that says so), or `error`.
+    """
+
+    check: str
+    version: str | None
+    measures: tuple[Measure, ...] = ()
+    blind: str = ""
+    error: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A measure, the limit it was held against, the outcome, and a sentence that quotes the numbers.
+
+    `outcome` is None for a measure no limit was set on: stored and shown, but it says nothing of health.
+    """
+
+    check: str
+    outcome: Outcome | None
+    why: str
+    measure: str = ""
+    column: str | None = None
+    segment: str | None = None
+    version: str | None = None
+    n: int = 0
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A number that feeds a detector: 1 where the check failed (`fail`) or could not see (`blind`), else 0."""
+
+    check: str
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """How many windows in a row a check failed, was blind, and was well."""
+
+    fail: int = 0
+    blind: int = 0
+    well: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorState:
+    """What a monitor's detector remembers between windows: one streak a check.
+
+    >>> state = accumulate(DetectorState(), [Score("drift", "fail", 1.0), Score("drift", "blind", 0.0)])
+    >>> DetectorState.load(state.dump()) == state
+    True
+    """
+
+    VERSION = "streaks-1"
+    streaks: Mapping[str, Streak] = field(default_factory=dict)
+
+    def dump(self) -> str:
+        """JSON with sorted keys: the stored payload of format `VERSION`."""
+        rows = {check: [s.fail, s.blind, s.well] for check, s in self.streaks.items()}
+        return json.dumps(rows, sort_keys=True)
+
+    @classmethod
+    def load(cls, text: str) -> DetectorState:
+        """The inverse of `dump`."""
+        return cls({check: Streak(*numbers) for check, numbers in json.loads(text).items()})
+
+
+@dataclass(frozen=True, slots=True)
+class CheckVerdict:
+    """One check's outcome in one run, its leading sentence, and its streak after this window."""
+
+    check: str
+    outcome: Outcome
+    why: str
+    streak: Streak = Streak()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one run concluded: the folded outcome, the sentence behind it, and each check's part in it."""
+
+    outcome: Outcome
+    why: str
+    checks: tuple[CheckVerdict, ...] = ()
+
+
+def judge(results: Sequence[CheckResult], monitor: Monitor) -> list[Finding]:
+    """Hold every measure against its limit; a limit that nothing was measured for is an ERROR.
+
+    With an interval, FAIL needs the whole interval past the limit; an estimate alone past it is a WARN, and so is
+    one past the limit's `warn`. Without an interval the estimate decides.
+    """
+    findings: list[Finding] = []
+    for result in results:
+        spec = next((check for check in monitor.checks if check.name == result.check), None)
+        dry_run = spec is not None and spec.dry_run
+        if result.error:
+            found = [Finding(result.check, Outcome.ERROR, result.error, version=result.version)]
+        elif result.blind:
+            found = [Finding(result.check, Outcome.INCONCLUSIVE, result.blind, version=result.version)]
+        else:
+            found = _judge_measures(result, spec.limits if spec else ())
+        findings.extend(replace(finding, dry_run=dry_run) for finding in found)
+    return findings
+
+
+def _judge_measures(result: CheckResult, limits: Sequence[Limit]) -> list[Finding]:
+    by_measure = {limit.measure: limit for limit in limits}
+    findings = [_judge_measure(result.check, measure, by_measure.get(measure.name)) for measure in result.measures]
+    measured = {measure.name for measure in result.measures}
+    for limit in limits:
+        if limit.measure not in measured:
+            why = f"{limit.measure} has a limit but was not measured in this window"
+            findings.append(Finding(result.check, Outcome.ERROR, why, limit.measure, version=result.version))
+    return findings
+
+
+def _judge_measure(check: str, measure: Measure, limit: Limit | None) -> Finding:
+    said = describe(measure)
+    outcome: Outcome | None
+    bound = None
+    if not math.isfinite(measure.estimate):
+        outcome, why = Outcome.ERROR, f"{measure.name} of {measure.column or 'the window'} is not a finite number"
+    elif limit is None:
+        outcome, why = None, said
+    else:
+        bound = limit.max if limit.max is not None else limit.min
+        assert bound is not None
+        side, word = (1.0, "above max") if limit.max is not None else (-1.0, "below min")
+        near = measure.low if limit.max is not None else measure.high
+        if side * (measure.estimate - bound) > 0:
+            certain = near is None or side * (near - bound) > 0
+            outcome = Outcome.FAIL if certain else Outcome.WARN
+            why = f"{said} is {word} {bound:g}" + ("" if certain else ", but its interval still holds the limit")
+        elif limit.warn is not None and side * (measure.estimate - limit.warn) > 0:
+            outcome, why = Outcome.WARN, f"{said} is past the warning {limit.warn:g} ({word} {bound:g} would fail)"
+        else:
+            outcome, why = Outcome.PASS, f"{said} is within {'max' if side > 0 else 'min'} {bound:g}"
+        if measure.detail:
+            why = f"{why}: {measure.detail}"
+    return Finding(
+        check,
+        outcome,
+        why,
+        measure.name,
+        measure.column,
+        measure.segment,
+        measure.version,
+        measure.n,
+        measure.estimate if math.isfinite(measure.estimate) else None,
+        measure.low,
+        measure.high,
+        bound,
+    )
+
+
+def describe(measure: Measure) -> str:
+    """The measure in words, with its interval and its n.
+
+    >>> describe(Measure("accuracy", 0.7123, 812, 0.681, 0.741))
+    'accuracy 0.712 (0.681 to 0.741, n=812)'
+    >>> describe(Measure("ks", 0.25, 500, column="age"))
+    'ks of age 0.25 (n=500)'
+    """
+    where = f" of {measure.column}" if measure.column else ""
+    where += f" in {measure.segment}" if measure.segment else ""
+    interval = "" if measure.low is None or measure.high is None else f"{measure.low:.3g} to {measure.high:.3g}, "
+    return f"{measure.name}{where} {measure.estimate:.3g} ({interval}n={measure.n})"
+
+
+def by_check(findings: Iterable[Finding]) -> dict[str, tuple[Outcome, str]]:
+    """Each check's outcome and leading sentence; dry-run findings and measures without a limit are left out.
+
+    Where a window holds rows of several versions, a version with too few rows does not blind the check:
+    INCONCLUSIVE counts only when nothing else of that check could be judged.
+    """
+    grouped: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.outcome is not None and not finding.dry_run:
+            grouped.setdefault(finding.check, []).append(finding)
+    verdicts: dict[str, tuple[Outcome, str]] = {}
+    for check, rows in grouped.items():
+        seen = [row for row in rows if row.outcome is not Outcome.INCONCLUSIVE] or rows
+        outcome = fold(row.outcome for row in seen if row.outcome is not None)
+        worst = [row for row in seen if row.outcome is outcome]
+        leading = max(worst, key=_excess)
+        more = f" (and {len(worst) - 1} more)" if len(worst) > 1 and outcome is not Outcome.PASS else ""
+        verdicts[check] = (outcome, leading.why + more)
+    return verdicts
+
+
+def _excess(finding: Finding) -> float:
+    if finding.estimate is None or finding.limit is None:
+        return 0.0
+    return abs(finding.estimate - finding.limit) / (abs(finding.limit) or 1.0)
+
+
+def scores_of(findings: Iterable[Finding]) -> list[Score]:
+    """The scores one window hands to the detector: for each check whether it failed and whether it was blind."""
+    scores = []
+    for check, (outcome, _) in by_check(findings).items():
+        scores.append(Score(check, "fail", float(outcome is Outcome.FAIL)))
+        scores.append(Score(check, "blind", float(outcome in BLIND)))
+    return scores
+
+
+def accumulate(state: DetectorState, scores: Iterable[Score]) -> DetectorState:
+    """Fold one window's scores into the detector's state; folding the stored scores again gives the same state.
+
+    A blind window neither lengthens nor ends a run of failures: what could not be seen proves nothing.
+    """
+    values: dict[str, dict[str, float]] = {}
+    for score in scores:
+        values.setdefault(score.check, {})[score.name] = score.value
+    streaks = dict(state.streaks)
+    for check, value in values.items():
+        old = streaks.get(check, Streak())
+        if value["fail"]:
+            streaks[check] = Streak(fail=old.fail + 1)
+        elif value["blind"]:
+            streaks[check] = Streak(fail=old.fail, blind=old.blind + 1)
+        else:
+            streaks[check] = Streak(well=old.well + 1)
+    return DetectorState(streaks)
+
+
+def conclude(findings: Sequence[Finding], state: DetectorState) -> Verdict:
+    """The run's verdict: each check's outcome with its streak, folded into one."""
+    checks = tuple(
+        CheckVerdict(check, outcome, why, state.streaks.get(check, Streak()))
+        for check, (outcome, why) in by_check(findings).items()
+    )
+    outcome = fold(check.outcome for check in checks)
+    said = [f"{check.check}: {check.why}" for check in checks if check.outcome is outcome]
+    if outcome is Outcome.PASS:
+        why = f"{len(checks)} checks within their limits"
+    else:
+        why = "; ".join(said) or "no check could be judged"
+    return Verdict(outcome, why, checks)

@@ -1,0 +1,85 @@
+"""The error tree: every error a user can cause is one of these, with one clear sentence and an exit code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ControlPlaneError(Exception):
+    """What every error of the product is; the command line prints its sentence and exits with `exit_code`."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in one file: where it stands, what is wrong, what would be valid.
+
+    >>> str(Problem("jobs/a.yaml", 7, "unknown check 'drfit'", "did you mean 'drift'?"))
+    "jobs/a.yaml:7: unknown check 'drfit'; did you mean 'drift'?"
+    """
+
+    file: str
+    line: int
+    wrong: str
+    valid: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.wrong}" + (f"; {self.valid}" if self.valid else "")
+
+
+class ConfigError(ControlPlaneError, ValueError):
+    """Configuration that cannot be used; holds every problem of every file, not the first one only."""
+
+    exit_code = 2
+
+    def __init__(self, problems: tuple[Problem, ...] | str) -> None:
+        self.problems = () if isinstance(problems, str) else problems
+        super().__init__(problems if isinstance(problems, str) else "\n".join(map(str, problems)))
+
+
+class SourceError(ControlPlaneError, OSError):
+    """Rows could not be read: a missing file, an unreadable one, a query that fails, a column that is gone."""
+
+
+class NotEnoughData(ControlPlaneError):
+    """Too few rows to say anything; becomes INCONCLUSIVE, never PASS."""
+
+    def __init__(self, message: str, n: int = 0, needed: int = 0) -> None:
+        super().__init__(message)
+        self.n, self.needed = n, needed
+
+    def __reduce__(self) -> tuple[type[NotEnoughData], tuple[str, int, int]]:
+        return type(self), (str(self), self.n, self.needed)
+
+
+class CheckError(ControlPlaneError):
+    """A check could not be measured; becomes that one check's ERROR."""
+
+
+class RegistryError(ControlPlaneError):
+    """The model registry could not be reached, or does not hold what was asked for."""
+
+
+class AliasMoved(RegistryError):
+    """The alias did not hold the expected version when we looked: somebody else moved it."""
+
+    def __init__(self, message: str, found: str | None) -> None:
+        super().__init__(message)
+        self.found = found
+
+
+class DeliveryError(ControlPlaneError):
+    """A notification did not arrive; `permanent` says that trying again is useless."""
+
+    def __init__(self, message: str, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+class LeaseLost(ControlPlaneError):
+    """Another process took over what this one held; nothing of this attempt was stored."""
+
+
+class StoreError(ControlPlaneError):
+    """The store could not be opened, or its schema is not the one this version needs."""
