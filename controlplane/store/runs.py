@@ -1,0 +1,255 @@
+"""Runs: claimed under a lease with a fencing token, recorded once, with all that was found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from controlplane.domain.monitor import Monitor, RunKind, Window
+from controlplane.domain.verdict import DetectorState, Finding, Score, Verdict
+from controlplane.errors import LeaseLost
+from controlplane.store.tables import DetectorRow, FindingRow, PartRow, RunRow, ScoreRow, new_id
+
+CLAIMED, RECORDED = "claimed", "recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to record one run: valid while the row still carries this fence."""
+
+    run_id: str
+    monitor: str
+    window: Window
+    kind: RunKind
+    revision: int
+    attempt: int
+    fence: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorKey:
+    """What a detector's state belongs to; when a part changes, the state starts afresh."""
+
+    workspace: str
+    monitor: str
+    version: str
+    reference_digest: str
+    config_digest: str
+    detector_version: str = DetectorState.VERSION
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the parts, in hexadecimal."""
+        return natural_key(*asdict(self).values())
+
+
+def natural_key(*parts: object) -> str:
+    """An idempotency key: SHA-256 over the natural key's parts, in hexadecimal."""
+    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()
+
+
+def last_window_end(session: Session, workspace: str, monitor: str) -> datetime | None:
+    """The end of the newest scheduled window that was recorded."""
+    query = select(func.max(RunRow.window_end)).where(
+        RunRow.workspace == workspace,
+        RunRow.monitor == monitor,
+        RunRow.kind == RunKind.SCHEDULED,
+        RunRow.state == RECORDED,
+    )
+    return session.scalar(query)
+
+
+def claim_run(
+    session: Session,
+    monitor: Monitor,
+    window: Window,
+    kind: RunKind,
+    owner: str,
+    now: datetime,
+    lease: timedelta,
+    is_gone: Callable[[str], bool],
+) -> Claim | None:
+    """Take a window, or None where it is recorded or another process holds this monitor.
+
+    A claim whose lease ran out, or whose owner `is_gone`, is taken over with a higher fence. A manual run of a
+    recorded window is a new revision; nothing recorded is ever edited.
+    """
+    row = session.scalars(
+        select(RunRow)
+        .where(
+            RunRow.workspace == monitor.workspace,
+            RunRow.monitor == monitor.name,
+            RunRow.window_start == window.start,
+            RunRow.window_end == window.end,
+            RunRow.kind == kind,
+        )
+        .order_by(RunRow.revision.desc())
+        .limit(1)
+    ).first()
+    if row is not None and row.state == CLAIMED:
+        return _take_over(session, row, owner, now, lease, is_gone)
+    if row is not None and kind is RunKind.SCHEDULED:
+        return None
+    _abandon_dead(session, monitor, now, is_gone)
+    seed = int(natural_key(monitor.workspace, monitor.name, window)[:8], 16)
+    fresh = RunRow(
+        id=new_id(),
+        workspace=monitor.workspace,
+        monitor=monitor.name,
+        window_start=window.start,
+        window_end=window.end,
+        kind=kind.value,
+        revision=0 if row is None else row.revision + 1,
+        state=CLAIMED,
+        config_digest=monitor.digest,
+        owner=owner,
+        lease_expires=now + lease,
+        attempt=1,
+        fence=1,
+        claimed_at=now,
+        seed=seed,
+    )
+    try:
+        with session.begin_nested():
+            session.add(fresh)
+    except IntegrityError:
+        return None
+    return _claim(fresh)
+
+
+def _take_over(
+    session: Session, row: RunRow, owner: str, now: datetime, lease: timedelta, is_gone: Callable[[str], bool]
+) -> Claim | None:
+    if row.lease_expires > now and not is_gone(row.owner):
+        return None
+    taken = session.execute(
+        update(RunRow)
+        .where(RunRow.id == row.id, RunRow.state == CLAIMED, RunRow.fence == row.fence)
+        .values(owner=owner, lease_expires=now + lease, attempt=row.attempt + 1, fence=row.fence + 1, claimed_at=now)
+    )
+    if taken.rowcount != 1:
+        return None
+    session.refresh(row)
+    return _claim(row)
+
+
+def _abandon_dead(session: Session, monitor: Monitor, now: datetime, is_gone: Callable[[str], bool]) -> None:
+    """Free the monitor from unscheduled claims of dead owners: nobody would ever take those over."""
+    query = select(RunRow).where(
+        RunRow.workspace == monitor.workspace,
+        RunRow.monitor == monitor.name,
+        RunRow.state == CLAIMED,
+        RunRow.kind != RunKind.SCHEDULED,
+    )
+    for row in session.scalars(query):
+        if row.lease_expires <= now or is_gone(row.owner):
+            session.delete(row)
+    session.flush()
+
+
+def _claim(row: RunRow) -> Claim:
+    window = Window(row.window_start, row.window_end)
+    return Claim(row.id, row.monitor, window, RunKind(row.kind), row.revision, row.attempt, row.fence, row.seed)
+
+
+def release_run(session: Session, claim: Claim, now: datetime) -> None:
+    """Give a claim back unrecorded, so that the next process may take it at once."""
+    session.execute(
+        update(RunRow)
+        .where(RunRow.id == claim.run_id, RunRow.state == CLAIMED, RunRow.fence == claim.fence)
+        .values(lease_expires=now, owner="")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The frozen rows one version answered."""
+
+    version: str
+    n_rows: int
+    sample_digest: str
+    sample_rate: float
+    reference_digest: str | None
+
+
+def record_run(
+    session: Session,
+    claim: Claim,
+    verdict: Verdict,
+    findings: Sequence[Finding],
+    parts: Sequence[Part],
+    version: str | None,
+    now: datetime,
+    seconds: float,
+) -> None:
+    """Store what a run found, if this claim still holds it; raises LeaseLost, and nothing is stored."""
+    done = session.execute(
+        update(RunRow)
+        .where(RunRow.id == claim.run_id, RunRow.state == CLAIMED, RunRow.fence == claim.fence)
+        .values(
+            state=RECORDED,
+            recorded_at=now,
+            outcome=verdict.outcome.value,
+            why=verdict.why,
+            version=version,
+            n_rows=sum(part.n_rows for part in parts),
+            seconds=seconds,
+        )
+    )
+    if done.rowcount != 1:
+        raise LeaseLost(f"run {claim.run_id} of {claim.monitor} was taken over by another process")
+    if parts:
+        session.execute(insert(PartRow), [{"run_id": claim.run_id, **asdict(part)} for part in parts])
+    if findings:
+        rows = [{"id": new_id(), "run_id": claim.run_id, **asdict(finding)} for finding in findings]
+        session.execute(insert(FindingRow), rows)
+
+
+def load_state(session: Session, key: DetectorKey) -> DetectorState:
+    """The detector's state under this key, or a fresh one."""
+    row = session.get(DetectorRow, key.digest)
+    return DetectorState() if row is None else DetectorState.load(row.payload)
+
+
+def save_state(
+    session: Session, claim: Claim, key: DetectorKey, scores: Sequence[Score], state: DetectorState
+) -> None:
+    """Store the state with the scores it was folded from."""
+    if scores:
+        rows = [{"run_id": claim.run_id, "detector_key": key.digest, **asdict(score)} for score in scores]
+        session.execute(insert(ScoreRow), rows)
+    session.merge(
+        DetectorRow(
+            key=key.digest,
+            workspace=key.workspace,
+            monitor=key.monitor,
+            version=key.version,
+            reference_digest=key.reference_digest,
+            detector_version=key.detector_version,
+            config_digest=key.config_digest,
+            payload=state.dump(),
+            window_end=claim.window.end,
+            run_id=claim.run_id,
+        )
+    )
+
+
+def scores_of_key(session: Session, key: DetectorKey) -> list[list[Score]]:
+    """The stored scores of a key, one list a window, oldest first: what its state can be folded from again."""
+    query = (
+        select(ScoreRow, RunRow.window_end)
+        .join(RunRow, RunRow.id == ScoreRow.run_id)
+        .where(ScoreRow.detector_key == key.digest)
+        .order_by(RunRow.window_end)
+    )
+    windows: dict[datetime, list[Score]] = {}
+    for row, end in session.execute(query):
+        windows.setdefault(end, []).append(Score(row.check, row.name, row.value))
+    return list(windows.values())
