@@ -85,7 +85,6 @@ class Reason(StrEnum):
 
     NEWS = "the incident changed"
     SILENCED = "muted by a silence"
-    ALREADY = "this receiver was told"
 
 
 def advance(open_incidents: Mapping[str, Incident], verdict: Verdict, tolerance: Tolerance) -> list[Transition]:
@@ -123,15 +122,12 @@ def _advance_blind(incident: Incident | None, checks: Sequence[CheckVerdict], to
     return [Transition(BLIND_CAUSE, Event.CLOSED, "every check can see again", incident.severity, incident.id)]
 
 
-def why_notify(
-    cause: str, monitor: str, silences: Sequence[Silence], already: bool, now: datetime
-) -> tuple[Reason, str]:
+def why_notify(monitor: str, cause: str, silences: Sequence[Silence], now: datetime) -> tuple[Reason, str]:
     """Whether a receiver is told of a transition, as a reason and its sentence; only NEWS is sent.
 
-    `already` says that this receiver was told of this very transition before.
+    >>> why_notify("fraud", "drift", [], datetime(2026, 1, 1))
+    (<Reason.NEWS: 'the incident changed'>, 'the incident changed')
     """
-    if already:
-        return Reason.ALREADY, Reason.ALREADY.value
     for silence in silences:
         if silence.monitor == monitor and silence.cause in (None, cause) and now < silence.until:
             return Reason.SILENCED, f"muted by silence {silence.id} of {silence.author}: {silence.why}"

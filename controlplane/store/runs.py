@@ -218,9 +218,7 @@ def load_state(session: Session, key: DetectorKey) -> DetectorState:
     return DetectorState() if row is None else DetectorState.load(row.payload)
 
 
-def save_state(
-    session: Session, claim: Claim, key: DetectorKey, scores: Sequence[Score], state: DetectorState
-) -> None:
+def save_state(session: Session, claim: Claim, key: DetectorKey, scores: Sequence[Score], state: DetectorState) -> None:
     """Store the state with the scores it was folded from."""
     if scores:
         rows = [{"run_id": claim.run_id, "detector_key": key.digest, **asdict(score)} for score in scores]

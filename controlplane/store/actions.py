@@ -1,0 +1,201 @@
+"""Actions: rollbacks as stored state, each step claimed under a fence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from controlplane.domain.action import LIVE, ActionState, Past, Plan, Refused, Replay
+from controlplane.domain.incident import IncidentState
+from controlplane.domain.monitor import Monitor
+from controlplane.errors import LeaseLost
+from controlplane.store.runs import Claim, natural_key
+from controlplane.store.tables import ActionRow, AliasLeaseRow, IncidentRow, ReplayRow, new_id
+
+_WAITING = (ActionState.PLANNED, ActionState.ACCEPTED, ActionState.MOVING, ActionState.PROPOSED, ActionState.MOVED)
+
+
+def past_of(session: Session, monitor: Monitor, registry_key: str, replayable: Sequence[str]) -> Past:
+    """What earlier actions and open incidents say of this alias's versions."""
+    moved = session.scalars(
+        select(ActionRow).where(
+            ActionRow.workspace == monitor.workspace,
+            ActionRow.registry_key == registry_key,
+            ActionRow.moved_at.is_not(None),
+        )
+    ).all()
+    failing = session.scalars(
+        select(IncidentRow.version).where(
+            IncidentRow.workspace == monitor.workspace,
+            IncidentRow.monitor == monitor.name,
+            IncidentRow.state != IncidentState.CLOSED,
+            IncidentRow.cause.in_(replayable),
+            IncidentRow.version.is_not(None),
+        )
+    ).all()
+    return Past(
+        frozenset(str(row.from_version) for row in moved),
+        frozenset(str(version) for version in failing),
+        max((row.moved_at for row in moved if row.moved_at is not None), default=None),
+    )
+
+
+def wants_plan(session: Session, monitor: Monitor, incident_id: str, planned: Plan | Refused) -> bool:
+    """Whether this plan is news: no action of the monitor is under way, and the same refusal was not just given."""
+    live = session.scalar(
+        select(ActionRow.id).where(
+            ActionRow.workspace == monitor.workspace,
+            ActionRow.monitor == monitor.name,
+            ActionRow.state.in_([state.value for state in LIVE]),
+        )
+    )
+    if live is not None:
+        return False
+    last = session.scalars(
+        select(ActionRow).where(ActionRow.incident_id == incident_id).order_by(ActionRow.id.desc()).limit(1)
+    ).first()
+    if last is None:
+        return True
+    if last.state == ActionState.REJECTED:
+        return False
+    return not (isinstance(planned, Refused) and last.state == ActionState.REFUSED and last.code == planned.code)
+
+
+def store_plan(
+    session: Session,
+    monitor: Monitor,
+    planned: Plan | Refused,
+    claim: Claim,
+    incident_id: str,
+    registry_key: str,
+    current: str | None,
+    now: datetime,
+) -> ActionRow:
+    """Store what a run calls for: an action to prove, or a refusal that is final at once."""
+    refused = isinstance(planned, Refused)
+    row = ActionRow(
+        id=new_id(),
+        workspace=monitor.workspace,
+        key=natural_key("rollback", incident_id, claim.run_id),
+        monitor=monitor.name,
+        incident_id=incident_id,
+        run_id=claim.run_id,
+        registry_key=registry_key,
+        model=monitor.model.name,
+        alias=monitor.model.alias,
+        mode=monitor.reaction.value,
+        state=(ActionState.REFUSED if refused else ActionState.PLANNED).value,
+        why=planned.why,
+        from_version=current,
+        planned_at=now,
+    )
+    if isinstance(planned, Refused):
+        row.code, row.ended_at = planned.code.value, now
+    else:
+        row.check, row.measures, row.to_version = planned.check, ",".join(planned.measures), planned.to_version
+    session.add(row)
+    session.flush()
+    return row
+
+
+def claim_actions(
+    session: Session, workspace: str, owner: str, now: datetime, lease: timedelta, is_gone: Callable[[str], bool]
+) -> list[ActionRow]:
+    """Take every live action whose lease is free, oldest first; each comes with a new fence."""
+    query = (
+        select(ActionRow)
+        .where(ActionRow.workspace == workspace, ActionRow.state.in_([state.value for state in _WAITING]))
+        .order_by(ActionRow.id)
+    )
+    taken = []
+    for row in session.scalars(query).all():
+        if row.lease_expires is not None and row.lease_expires > now and not is_gone(row.owner):
+            continue
+        claimed = session.execute(
+            update(ActionRow)
+            .where(ActionRow.id == row.id, ActionRow.state == row.state, ActionRow.fence == row.fence)
+            .values(owner=owner, lease_expires=now + lease, fence=row.fence + 1)
+        )
+        if claimed.rowcount == 1:
+            session.refresh(row)
+            taken.append(row)
+    return taken
+
+
+def step_action(session: Session, row: ActionRow, to: ActionState, release: bool = True, **values: object) -> None:
+    """Move an action one state on, if this claim still holds it; raises LeaseLost, and nothing is stored."""
+    if release:
+        values |= {"lease_expires": None, "owner": ""}
+    done = session.execute(
+        update(ActionRow)
+        .where(ActionRow.id == row.id, ActionRow.state == row.state, ActionRow.fence == row.fence)
+        .values(state=to.value, **values)
+    )
+    if done.rowcount != 1:
+        raise LeaseLost(f"action {row.id} was taken over by another process")
+    session.refresh(row)
+
+
+def store_replays(session: Session, row: ActionRow, replays: Sequence[Replay], sample_digest: str) -> None:
+    """Keep the proof: what both versions measured on the same rows."""
+    for replay in replays:
+        session.merge(
+            ReplayRow(
+                action_id=row.id,
+                measure=replay.measure,
+                current=replay.current,
+                candidate=replay.candidate,
+                difference=replay.difference,
+                low=replay.low,
+                high=replay.high,
+                n=replay.n,
+                sample_digest=sample_digest,
+            )
+        )
+
+
+def take_alias_lease(
+    session: Session, workspace: str, registry_key: str, holder: str, now: datetime, lease: timedelta
+) -> bool:
+    """Become the only one of us who may move this alias for `lease`."""
+    row = session.get(AliasLeaseRow, (workspace, registry_key))
+    if row is None:
+        session.add(AliasLeaseRow(workspace=workspace, registry_key=registry_key, holder=holder, expires=now + lease))
+        session.flush()
+        return True
+    taken = session.execute(
+        update(AliasLeaseRow)
+        .where(
+            AliasLeaseRow.workspace == workspace,
+            AliasLeaseRow.registry_key == registry_key,
+            or_(AliasLeaseRow.holder == holder, AliasLeaseRow.expires <= now),
+        )
+        .values(holder=holder, expires=now + lease)
+    )
+    return bool(taken.rowcount == 1)
+
+
+def free_alias_lease(session: Session, workspace: str, registry_key: str, holder: str, now: datetime) -> None:
+    """Let others move this alias again."""
+    session.execute(
+        update(AliasLeaseRow)
+        .where(
+            AliasLeaseRow.workspace == workspace,
+            AliasLeaseRow.registry_key == registry_key,
+            AliasLeaseRow.holder == holder,
+        )
+        .values(expires=now)
+    )
+
+
+def find_action(session: Session, workspace: str, prefix: str) -> list[ActionRow]:
+    """The actions whose id starts with `prefix`, newest first; an empty prefix gives all of them."""
+    query = (
+        select(ActionRow)
+        .where(ActionRow.workspace == workspace, ActionRow.id.startswith(prefix))
+        .order_by(ActionRow.id.desc())
+    )
+    return list(session.scalars(query))

@@ -1,0 +1,190 @@
+"""What is only ever added: configurations, references, evidence, alias holdings; and the follow-up jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from controlplane.domain.alias import Holding
+from controlplane.domain.evidence import Evidence
+from controlplane.domain.monitor import Monitor
+from controlplane.store.tables import (
+    ConfigRow,
+    EvidenceRow,
+    FollowupRow,
+    HoldingRow,
+    MonitorRow,
+    ReferenceRow,
+    new_id,
+)
+
+
+def store_monitor(session: Session, monitor: Monitor, now: datetime) -> bool:
+    """Keep a monitor's canonical form by digest; True where this form is new to the workspace."""
+    known = session.get(ConfigRow, (monitor.workspace, monitor.digest))
+    if known is None:
+        session.add(
+            ConfigRow(workspace=monitor.workspace, digest=monitor.digest, canonical=monitor.canonical(), stored_at=now)
+        )
+    row = session.get(MonitorRow, (monitor.workspace, monitor.name))
+    if row is not None and row.config_digest == monitor.digest:
+        return False
+    session.merge(
+        MonitorRow(
+            workspace=monitor.workspace,
+            name=monitor.name,
+            config_digest=monitor.digest,
+            model=monitor.model.name,
+            alias=monitor.model.alias,
+            owner=monitor.owner,
+            risk_tier=monitor.risk_tier.value,
+            reaction=monitor.reaction.value,
+            runbook=monitor.runbook,
+            updated_at=now,
+        )
+    )
+    return True
+
+
+def store_evidence(session: Session, workspace: str, evidence: Sequence[Evidence]) -> None:
+    """Add evidence rows; one that is already there, digest and all, is left as it is."""
+    known = set(
+        session.scalars(
+            select(EvidenceRow.digest).where(
+                EvidenceRow.workspace == workspace, EvidenceRow.digest.in_([item.digest for item in evidence])
+            )
+        )
+    )
+    for item in evidence:
+        if item.digest not in known:
+            known.add(item.digest)
+            session.add(EvidenceRow(id=new_id(), workspace=workspace, digest=item.digest, **asdict(item)))
+
+
+def evidence_of(session: Session, workspace: str) -> list[Evidence]:
+    """Every evidence row of the workspace, oldest first."""
+    query = select(EvidenceRow).where(EvidenceRow.workspace == workspace).order_by(EvidenceRow.id)
+    return [
+        Evidence(
+            row.kind,
+            row.subject,
+            row.source,
+            row.outcome,
+            row.summary,
+            row.collected,
+            row.expires,
+            row.version,
+            row.n,
+        )
+        for row in session.scalars(query)
+    ]
+
+
+def reference_of(session: Session, monitor: Monitor, version: str, recipe_digest: str) -> ReferenceRow | None:
+    """The newest reference of a version, built by this very recipe."""
+    return session.scalars(
+        select(ReferenceRow)
+        .where(
+            ReferenceRow.workspace == monitor.workspace,
+            ReferenceRow.monitor == monitor.name,
+            ReferenceRow.version == version,
+            ReferenceRow.recipe_digest == recipe_digest,
+        )
+        .order_by(ReferenceRow.id.desc())
+        .limit(1)
+    ).first()
+
+
+def holdings(session: Session, workspace: str, registry_key: str) -> list[Holding]:
+    """Who held an alias, oldest first."""
+    return [
+        Holding(row.version, row.since, row.unseen_since)
+        for row in session.scalars(
+            select(HoldingRow)
+            .where(HoldingRow.workspace == workspace, HoldingRow.registry_key == registry_key)
+            .order_by(HoldingRow.sequence)
+        )
+    ]
+
+
+def see_holder(
+    session: Session, workspace: str, registry_key: str, version: str, now: datetime, action_id: str | None = None
+) -> None:
+    """Note which version holds an alias now; a change since the last look is a new holding.
+
+    A change we made ourselves (`action_id`) is exact; one by somebody else lies between the last look and this one.
+    """
+    last = session.scalars(
+        select(HoldingRow)
+        .where(HoldingRow.workspace == workspace, HoldingRow.registry_key == registry_key)
+        .order_by(HoldingRow.sequence.desc())
+        .limit(1)
+    ).first()
+    if last is not None and last.version == version:
+        session.execute(
+            update(HoldingRow).where(HoldingRow.id == last.id, HoldingRow.last_seen < now).values(last_seen=now)
+        )
+        return
+    session.add(
+        HoldingRow(
+            id=new_id(),
+            workspace=workspace,
+            registry_key=registry_key,
+            sequence=0 if last is None else last.sequence + 1,
+            version=version,
+            since=now,
+            unseen_since=None if last is None or action_id is not None else last.last_seen,
+            last_seen=now,
+            action_id=action_id,
+        )
+    )
+    session.flush()
+
+
+def store_followup(session: Session, workspace: str, kind: str, run_id: str, check: str, version: str) -> None:
+    """Leave a job behind for after the run."""
+    session.add(
+        FollowupRow(
+            id=new_id(), workspace=workspace, kind=kind, run_id=run_id, check=check, version=version, state="pending"
+        )
+    )
+
+
+def claim_followup(session: Session, workspace: str, now: datetime, lease: timedelta) -> FollowupRow | None:
+    """Take the oldest follow-up job that is free."""
+    row = session.scalars(
+        select(FollowupRow)
+        .where(
+            FollowupRow.workspace == workspace,
+            FollowupRow.state == "pending",
+            or_(FollowupRow.lease_expires.is_(None), FollowupRow.lease_expires <= now),
+        )
+        .order_by(FollowupRow.id)
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    claimed = session.execute(
+        update(FollowupRow)
+        .where(FollowupRow.id == row.id, FollowupRow.state == "pending", FollowupRow.attempt == row.attempt)
+        .values(lease_expires=now + lease, attempt=row.attempt + 1)
+    )
+    if claimed.rowcount != 1:
+        return None
+    session.refresh(row)
+    return row
+
+
+def end_followup(session: Session, row: FollowupRow, state: str, error: str = "") -> None:
+    """Say how a follow-up job ended: done, failed, or pending again."""
+    session.execute(update(FollowupRow).where(FollowupRow.id == row.id).values(state=state, error=error))
+
+
+def count_unfinished(session: Session, workspace: str) -> int:
+    """How many follow-up jobs still wait."""
+    query = select(func.count()).where(FollowupRow.workspace == workspace, FollowupRow.state == "pending")
+    return int(session.scalar(query) or 0)
