@@ -1,0 +1,1 @@
+"""The pages of the dashboard; Streamlit runs them by path, so nothing imports them."""
