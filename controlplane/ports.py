@@ -61,15 +61,24 @@ class MeasureSpec:
 
 
 class Model(Protocol):
-    """A registered version, opened inside a worker."""
+    """A registered version, opened inside a worker. What it cannot answer is a CheckError."""
 
-    version: str
+    @property
+    def version(self) -> str:
+        """The version in the registry."""
+
+    @property
+    def classes(self) -> tuple[Any, ...] | None:
+        """The classes, in the order of the probability columns; None for a regressor or where they are unknown."""
 
     def predict(self, rows: pa.Table) -> np.ndarray:
         """Labels or numbers, shape (n,), in the order of the rows."""
 
     def probabilities(self, rows: pa.Table) -> np.ndarray | None:
         """Class probabilities, shape (n, k), or None for a model that has none."""
+
+    def inputs(self, rows: pa.Table) -> np.ndarray:
+        """What `module` takes for these rows, shape (n, ...); raises CheckError where there is no module."""
 
     def module(self) -> Any:
         """The differentiable `torch.nn.Module` from inputs to logits; raises CheckError where there is none."""
