@@ -1,0 +1,170 @@
+"""The summary of one column: counts that merge exactly, and moments that merge to rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from controlplane.profiles.bins import ColumnBins
+from controlplane.profiles.kinds import Floats, Ints, names_of, numbers_of, plain, readable
+
+EXAMPLES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnProfile:
+    """What was counted of one column over `n` rows, in the slots of its `bins`.
+
+    Every row is in exactly one of: `absent` (the batch had no such column, or one of another type), `nulls`, `nans`,
+    `neg_inf`, `pos_inf`, `unseen` (categories the reference lacks; the first few by name are `examples`), or
+    `slots`. `mean` and `m2` (sum of squared distances from it) are over the finite values, `low` and `high` their
+    range (NaN where there is none). `wrong_length` counts vectors of another length than the reference's.
+    """
+
+    bins: ColumnBins
+    slots: Ints
+    n: int = 0
+    absent: int = 0
+    nulls: int = 0
+    nans: int = 0
+    neg_inf: int = 0
+    pos_inf: int = 0
+    unseen: int = 0
+    wrong_length: int = 0
+    mean: float = 0.0
+    m2: float = 0.0
+    low: float = field(default=float("nan"))
+    high: float = field(default=float("nan"))
+    examples: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> int:
+        """Rows that hold no value: absent, null or NaN."""
+        return self.absent + self.nulls + self.nans
+
+    @property
+    def present(self) -> int:
+        """Rows that hold a value, infinite and unseen ones included."""
+        return self.n - self.missing
+
+    @property
+    def infinite(self) -> int:
+        """Rows that hold plus or minus infinity."""
+        return self.neg_inf + self.pos_inf
+
+    @property
+    def finite(self) -> int:
+        """Rows that hold a finite number (0 for categories)."""
+        return 0 if self.bins.kind.counted else int(self.slots.sum())
+
+    @property
+    def out_of_range(self) -> int:
+        """Finite values below the reference's smallest or above its largest."""
+        return 0 if self.bins.kind.counted else int(self.slots[0] + (self.slots[-1] if len(self.slots) > 1 else 0))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the finite values with n in the denominator; 0 where there are none."""
+        return float(np.sqrt(self.m2 / self.finite)) if self.finite else 0.0
+
+    def merge(self, other: ColumnProfile) -> ColumnProfile:
+        """The profile of both parts' rows (Chan, Golub and LeVeque 1979 for the moments)."""
+        n, m = self.finite, other.finite
+        delta = other.mean - self.mean
+        total = n + m
+        return ColumnProfile(
+            self.bins,
+            self.slots + other.slots,
+            self.n + other.n,
+            self.absent + other.absent,
+            self.nulls + other.nulls,
+            self.nans + other.nans,
+            self.neg_inf + other.neg_inf,
+            self.pos_inf + other.pos_inf,
+            self.unseen + other.unseen,
+            self.wrong_length + other.wrong_length,
+            self.mean + delta * m / total if total else 0.0,
+            self.m2 + other.m2 + delta * delta * n * m / total if total else 0.0,
+            float(np.fmin(self.low, other.low)),
+            float(np.fmax(self.high, other.high)),
+            tuple(sorted({*self.examples, *other.examples})[:EXAMPLES]),
+        )
+
+
+def empty(bins: ColumnBins, absent: int = 0) -> ColumnProfile:
+    """A profile of no values: of no rows, or of rows in which the column was absent."""
+    return ColumnProfile(bins, np.zeros(bins.slots, np.int64), n=absent, absent=absent)
+
+
+def summarise(array: pa.Array, bins: ColumnBins) -> ColumnProfile:
+    """Count one array into `bins`, in one pass; a type that cannot be counted there makes every row absent."""
+    if not readable(array.type, bins.kind):
+        return empty(bins, absent=len(array))
+    array = plain(array)
+    nulls = array.null_count
+    if bins.kind.counted:
+        return _count_names(array, bins, nulls)
+    values, lengths = numbers_of(array, bins.kind)
+    wrong = int((lengths != bins.length).sum()) if lengths is not None and bins.length is not None else 0
+    return _count_numbers(values, bins, len(array), nulls, wrong)
+
+
+def _count_names(array: pa.Array, bins: ColumnBins, nulls: int) -> ColumnProfile:
+    counts = pc.value_counts(pa.array([], pa.string()) if pa.types.is_null(array.type) else names_of(array))
+    names, numbers = counts.field(0), counts.field(1).to_numpy()
+    where = pc.fill_null(pc.index_in(names, pa.array(bins.categories, pa.string())), -1).to_numpy()
+    known = where >= 0
+    slots = np.zeros(bins.slots, np.int64)
+    slots[where[known]] = numbers[known]
+    strange = names.filter(pa.array(~known))
+    few = strange.take(pc.select_k_unstable(strange, EXAMPLES, [("", "ascending")])) if len(strange) else strange
+    return ColumnProfile(
+        bins, slots, len(array), nulls=nulls, unseen=int(numbers[~known].sum()), examples=tuple(few.to_pylist())
+    )
+
+
+def _count_numbers(values: Floats, bins: ColumnBins, n: int, nulls: int, wrong_length: int) -> ColumnProfile:
+    finite = np.isfinite(values)
+    nans = neg_inf = pos_inf = 0
+    if not finite.all():
+        nans, neg_inf = int(np.isnan(values).sum()), int(np.isneginf(values).sum())
+        pos_inf = len(values) - int(finite.sum()) - nans - neg_inf
+        values = values[finite]
+    slots = np.bincount(slot_of(values, bins.edges), minlength=bins.slots)
+    mean = m2 = 0.0
+    low = high = float("nan")
+    if len(values):
+        low, high = float(values.min()), float(values.max())
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = float(np.mean(values))
+            m2 = float(np.sum(np.square(values - mean)))
+    return ColumnProfile(
+        bins,
+        slots.astype(np.int64),
+        n,
+        nulls=nulls,
+        nans=nans,
+        neg_inf=neg_inf,
+        pos_inf=pos_inf,
+        wrong_length=wrong_length,
+        mean=mean,
+        m2=m2,
+        low=low,
+        high=high,
+    )
+
+
+def slot_of(values: Floats, edges: Floats) -> Ints:
+    """The slot of each value: 0 below the first edge, odd *at* an edge, even between two, 2k above the last.
+
+    >>> slot_of(np.array([0.5, 1.0, 1.5, 2.0, 9.0]), np.array([1.0, 2.0]))
+    array([0, 1, 2, 3, 4])
+    """
+    right = np.searchsorted(edges, values, side="right")
+    if not len(edges):
+        return np.zeros(len(values), np.int64)
+    at = edges[np.maximum(right - 1, 0)] == values
+    return np.where(at, 2 * right - 1, 2 * right).astype(np.int64)
