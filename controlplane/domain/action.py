@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from controlplane.domain.monitor import Guards, Reaction
-from controlplane.domain.verdict import Finding, Measure
+from controlplane.domain.verdict import PAIRED, Finding, Measure
 
 
 class ActionState(StrEnum):
@@ -140,15 +140,27 @@ def paired(name: str) -> str:
     >>> paired("accuracy")
     'accuracy_vs_previous'
     """
-    return f"{name}_vs_previous"
+    return name + PAIRED
+
+
+def behind(name: str) -> str:
+    """The plain measure behind a difference: what a replay measures again when the difference failed its limit.
+
+    >>> behind("accuracy_vs_baseline"), behind("accuracy")
+    ('accuracy', 'accuracy')
+    """
+    return name.removesuffix("_vs_previous").removesuffix("_vs_baseline")
 
 
 def read_replay(
     measures: Sequence[Measure], wanted: Sequence[str], current: str, higher_is_worse: Mapping[str, bool]
 ) -> list[Replay]:
-    """The replays of the `wanted` measures out of what a check measured with both versions on the same rows."""
+    """The replays of the `wanted` measures out of what a check measured with both versions on the same rows.
+
+    A wanted difference, such as `accuracy_vs_baseline`, is replayed by the measure behind it.
+    """
     replays = []
-    for name in wanted:
+    for name in dict.fromkeys(behind(name) for name in wanted):
         rows = {measure.version: measure for measure in measures if measure.name == name}
         both = [measure for measure in measures if measure.name == paired(name)]
         others = [row for version, row in rows.items() if version != current]

@@ -23,6 +23,8 @@ class Outcome(StrEnum):
 
 _ORDER = [Outcome.PASS, Outcome.WARN, Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.FAIL]
 BLIND = frozenset({Outcome.INCONCLUSIVE, Outcome.ERROR})
+PAIRED = "_vs_previous"
+"""Ends the name of a measure that compares two versions on the same rows."""
 
 
 def fold(outcomes: Iterable[Outcome]) -> Outcome:
@@ -59,7 +61,9 @@ class Measure:
 class CheckResult:
     """What came back from one check's worker for the rows one version answered.
 
-    Exactly one of three: measures, `blind` (too little data: the sentence that says so), or `error`.
+    Exactly one of four: measures, `blind` (too little data: the sentence that says so), `error`, or `seen` (what was
+    found in order where nothing is measured, such as the registry).
+    `compared` is the other version that was to be measured on the same rows, None where there is none.
     """
 
     check: str
@@ -67,7 +71,8 @@ class CheckResult:
     measures: tuple[Measure, ...] = ()
     blind: str = ""
     error: str = ""
-    seconds: float = 0.0
+    compared: str | None = None
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,7 @@ class Verdict:
 def judge(results: Sequence[CheckResult], monitor: Monitor) -> list[Finding]:
     """Hold every measure against its limit; a limit that nothing was measured for is an ERROR.
 
+    Limits hold for the version that answered the rows; what was measured of another version beside it is only shown.
     With an interval, FAIL needs the whole interval past the limit; an estimate alone past it is a WARN, and so is
     one past the limit's `warn`. Without an interval the estimate decides.
     """
@@ -166,6 +172,8 @@ def judge(results: Sequence[CheckResult], monitor: Monitor) -> list[Finding]:
             found = [Finding(result.check, Outcome.ERROR, result.error, version=result.version)]
         elif result.blind:
             found = [Finding(result.check, Outcome.INCONCLUSIVE, result.blind, version=result.version)]
+        elif result.seen:
+            found = [Finding(result.check, Outcome.PASS, result.seen, version=result.version)]
         else:
             found = _judge_measures(result, spec.limits if spec else ())
         findings.extend(replace(finding, dry_run=dry_run) for finding in found)
@@ -174,12 +182,20 @@ def judge(results: Sequence[CheckResult], monitor: Monitor) -> list[Finding]:
 
 def _judge_measures(result: CheckResult, limits: Sequence[Limit]) -> list[Finding]:
     by_measure = {limit.measure: limit for limit in limits}
-    findings = [_judge_measure(result.check, measure, by_measure.get(measure.name)) for measure in result.measures]
-    measured = {measure.name for measure in result.measures}
+    own = {None, result.version}
+    findings = [
+        _judge_measure(result.check, measure, by_measure.get(measure.name) if measure.version in own else None)
+        for measure in result.measures
+    ]
+    measured = {measure.name for measure in result.measures if measure.version in own}
     for limit in limits:
-        if limit.measure not in measured:
-            why = f"{limit.measure} has a limit but was not measured in this window"
-            findings.append(Finding(result.check, Outcome.ERROR, why, limit.measure, version=result.version))
+        if limit.measure in measured:
+            continue
+        if limit.measure.endswith(PAIRED) and result.compared is None:
+            outcome, why = None, f"{limit.measure} has a limit, but there is no earlier version to compare with"
+        else:
+            outcome, why = Outcome.ERROR, f"{limit.measure} has a limit but was not measured in this window"
+        findings.append(Finding(result.check, outcome, why, limit.measure, version=result.version))
     return findings
 
 

@@ -1,0 +1,181 @@
+"""Looking: which version answered, the rows it answered, and every check's measures. Only reads the outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from controlplane import ports
+from controlplane.domain.alias import spans
+from controlplane.domain.monitor import CheckSpec, Monitor, Window
+from controlplane.domain.verdict import CheckResult
+from controlplane.engine import references
+from controlplane.engine.context import Context
+from controlplane.engine.freeze import Frozen, freeze
+from controlplane.engine.measure import CheckTask, measure
+from controlplane.errors import ConfigError, ControlPlaneError, RegistryError, SourceError
+from controlplane.profiles import Reference
+from controlplane.store import records
+from controlplane.store.runs import Part
+from controlplane.store.tables import ReferenceRow
+from controlplane.workers import Task
+
+REGISTRY, SOURCE = "registry", "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one window showed: results by check and version, the frozen parts, and who holds the alias."""
+
+    results: tuple[CheckResult, ...]
+    parts: tuple[Part, ...] = ()
+    version: str | None = None
+    reference_digest: str = ""
+
+
+def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
+    """Measure one window. Whatever goes wrong outside becomes the ERROR or INCONCLUSIVE of what could not be seen."""
+    try:
+        version = see(context, monitor)
+    except RegistryError as error:
+        return Look((CheckResult(REGISTRY, None, error=str(error)),))
+    context.observe("resolved")
+    holds = CheckResult(REGISTRY, version, seen=f"{monitor.model} holds version {version}")
+    rows = {version: references.find(context, monitor, version)}
+    try:
+        parts, unknown = _freeze(context, monitor, window, seed, rows)
+    except (SourceError, ConfigError) as error:
+        return Look((holds, CheckResult(SOURCE, None, error=str(error))), (), version)
+    context.observe("frozen")
+    if not parts:
+        said = f"no rows from {window}" + (f"; {unknown} rows of unknown version" if unknown else "")
+        return Look((holds, CheckResult(SOURCE, None, blind=said)), (), version)
+    results = _measure(context, monitor, window, seed, parts, rows)
+    context.observe("measured")
+    own = rows.get(version)
+    stored = tuple(
+        Part(part.version, part.n_rows, part.sample_digest, part.sample_rate, _digest(rows.get(part.version)))
+        for part in parts
+    )
+    digest = "" if own is None else own.digest
+    total = sum(part.n_rows for part in parts)
+    seen = CheckResult(SOURCE, None, seen=f"{total} rows in the window")
+    return Look((holds, seen, *results), stored, version, digest)
+
+
+def see(context: Context, monitor: Monitor) -> str:
+    """Ask the registry who holds the alias, and note the answer in our own history; raises RegistryError."""
+    holder = context.registry.holder(monitor.model)
+    with context.store.begin() as session:
+        key = context.registry.key(monitor.model)
+        records.see_holder(session, context.workspace, key, holder, context.now())
+    return holder
+
+
+def earlier_holders(context: Context, monitor: Monitor, version: str | None) -> list[str]:
+    """The versions a rollback could go to, best first: declared targets, then earlier holders, newest first."""
+    with context.store.begin() as session:
+        held = records.holdings(session, context.workspace, context.registry.key(monitor.model))
+    past = [holding.version for holding in reversed(held) if holding.version is not None]
+    return [name for name in dict.fromkeys([*monitor.rollback_targets, *past]) if name != version]
+
+
+def _freeze(
+    context: Context, monitor: Monitor, window: Window, seed: int, rows: dict[str, ReferenceRow | None]
+) -> tuple[list[Frozen], int]:
+    with context.store.begin() as session:
+        held = records.holdings(session, context.workspace, context.registry.key(monitor.model))
+
+    def reference_of(version: str) -> Reference | None:
+        if version not in rows:
+            rows[version] = references.find(context, monitor, version)
+        row = rows[version]
+        return None if row is None else references.load(context, row)
+
+    labels = None
+    if monitor.labels is not None:
+        label_source = context.open_source(monitor, monitor.labels)
+        labels = partial(label_source.fetch, None)
+    return freeze(
+        context.open_source(monitor, monitor.source).fetch(window),
+        monitor.columns,
+        spans(held, window),
+        monitor.sample_rows,
+        seed,
+        reference_of,
+        labels,
+        context.sample_path,
+    )
+
+
+def _measure(
+    context: Context,
+    monitor: Monitor,
+    window: Window,
+    seed: int,
+    parts: list[Frozen],
+    rows: dict[str, ReferenceRow | None],
+) -> list[CheckResult]:
+    results: list[CheckResult] = []
+    waiting: list[tuple[CheckResult, Task]] = []
+    for part in parts:
+        others = earlier_holders(context, monitor, part.version)
+        for spec in monitor.checks:
+            try:
+                task = task_of(context, monitor, window, seed, part, spec, others[:1], rows.get(part.version))
+            except ControlPlaneError as error:
+                results.append(CheckResult(spec.name, part.version, error=str(error)))
+                continue
+            compared = None if task.previous is None else task.previous.version
+            result = CheckResult(spec.name, part.version, compared=compared)
+            waiting.append((result, Task(measure, (task,), spec.timeout, spec.memory)))
+    done = context.workers.measure_all([task for _, task in waiting])
+    for (result, _), outcome in zip(waiting, done, strict=True):
+        results.append(
+            CheckResult(
+                result.check,
+                result.version,
+                outcome.value or (),
+                "" if outcome.blind is None else str(outcome.blind),
+                outcome.error,
+                result.compared,
+            )
+        )
+    return results
+
+
+def task_of(
+    context: Context,
+    monitor: Monitor,
+    window: Window,
+    seed: int,
+    part: Frozen,
+    spec: CheckSpec,
+    previous: list[str],
+    reference: ReferenceRow | None,
+) -> CheckTask:
+    """One check's task on one part; raises where what the check needs was not built."""
+    check = ports.load("checks", spec.kind)
+    wants_reference = bool({ports.Need.REFERENCE, ports.Need.PROFILE} & check.needs)
+    if wants_reference and monitor.reference is not None and reference is None:
+        raise ConfigError(f"no reference of version {part.version}; run `controlplane reference build {monitor.name}`")
+    wants_model = ports.Need.MODEL in check.needs
+    return CheckTask(
+        check=spec.kind,
+        params=dict(spec.params),
+        min_rows=spec.min_rows,
+        window=window,
+        columns=monitor.columns,
+        version=part.version,
+        rows=context.sample_path(part.sample_digest),
+        rate=part.sample_rate,
+        seed=seed,
+        profile=part.profile,
+        reference=None if reference is None or not wants_reference else references.fetch(context, reference),
+        model=references.place_of(context, monitor, part.version) if wants_model else None,
+        previous=references.place_of(context, monitor, previous[0]) if wants_model and previous else None,
+    )
+
+
+def _digest(row: ReferenceRow | None) -> str | None:
+    return None if row is None else row.digest

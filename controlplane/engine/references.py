@@ -1,0 +1,170 @@
+"""References: built once for each version by an explicit job, kept as artifacts, never inside the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+
+from controlplane.domain.monitor import Columns, Monitor
+from controlplane.engine.context import Context
+from controlplane.engine.freeze import read_table
+from controlplane.engine.measure import ModelPlace
+from controlplane.errors import CheckError, ConfigError, ControlPlaneError, SourceError
+from controlplane.profiles import FORMAT, Reference, build_reference
+from controlplane.store import records
+from controlplane.store.tables import ReferenceRow, new_id
+from controlplane.workers import Task
+
+BUILD_TIMEOUT = 1800.0
+
+
+def recipe_of(monitor: Monitor) -> str:
+    """The digest of everything a reference is made from besides the version: another recipe, another reference."""
+    recipe = {
+        "format": FORMAT,
+        "reference": None if monitor.reference is None else asdict(monitor.reference),
+        "columns": asdict(monitor.columns),
+        "sample_rows": monitor.sample_rows,
+    }
+    return sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildTask:
+    """What a worker needs to build a reference."""
+
+    rows: Path
+    columns: Columns
+    version: str
+    cap: int
+    model: ModelPlace
+    into: Path
+
+
+def build_task(task: BuildTask) -> tuple[str, int]:
+    """Score the reference rows where they carry no prediction, profile them and keep a sample; runs in a worker.
+
+    Returns the reference's digest and its number of rows. The file is whole or not there.
+    """
+    rows = read_table(task.rows)
+    rows = _scored(rows, task)
+    reference = build_reference(rows, task.columns, task.version, task.cap)
+    data = reference.to_bytes()
+    path = task.into / f"{reference.digest}.reference"
+    part = path.with_suffix(".part")
+    part.write_bytes(data)
+    part.replace(path)
+    return reference.digest, rows.num_rows
+
+
+def _scored(rows: pa.Table, task: BuildTask) -> pa.Table:
+    columns = task.columns
+    wants = [name for name in (columns.prediction, columns.probability) if name and name not in rows.column_names]
+    if not wants:
+        return rows
+    model = task.model.open()
+    if columns.prediction in wants:
+        rows = rows.append_column(columns.prediction, pa.array(model.predict(rows)))
+    if columns.probability in wants:
+        probabilities = model.probabilities(rows)
+        if probabilities is not None and probabilities.shape[1] == 2:
+            rows = rows.append_column(columns.probability, pa.array(probabilities[:, 1]))
+    return rows
+
+
+def find(context: Context, monitor: Monitor, version: str) -> ReferenceRow | None:
+    """The reference in force for a version, or None where none was built by today's recipe."""
+    with context.store.begin() as session:
+        return records.reference_of(session, monitor, version, recipe_of(monitor))
+
+
+def fetch(context: Context, row: ReferenceRow) -> Path:
+    """The reference's file, brought from the artifacts where this machine has none."""
+    path = context.reference_path(row.digest)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent) as folder:
+            context.registry.fetch_artifact(row.uri, Path(folder)).replace(path)
+    return path
+
+
+def load(context: Context, row: ReferenceRow) -> Reference:
+    """The reference itself."""
+    return Reference.from_bytes(fetch(context, row).read_bytes())
+
+
+def build(context: Context, monitor: Monitor, version: str) -> ReferenceRow:
+    """Build, keep and note the reference of one version; raises SourceError, CheckError or RegistryError."""
+    if monitor.reference is None:
+        raise ConfigError(f"monitor {monitor.name!r} has no reference; add `reference:` with a source to its job file")
+    context.home.joinpath("references").mkdir(parents=True, exist_ok=True)
+    source = context.open_source(monitor, monitor.reference)
+    with TemporaryDirectory(dir=context.home) as folder:
+        rows = Path(folder) / "rows.arrow"
+        _write_batches(source.fetch(None), rows, monitor)
+        task = BuildTask(
+            rows,
+            monitor.columns,
+            version,
+            monitor.sample_rows,
+            place_of(context, monitor, version),
+            context.home / "references",
+        )
+        done = context.workers.measure_all([Task(build_task, (task,), BUILD_TIMEOUT)])[0]
+    if done.error or done.blind:
+        raise CheckError(f"the reference of {monitor.name} for version {version}: {done.error or done.blind}")
+    digest, n_rows = done.value
+    uri = context.registry.log_artifact(
+        f"reference {monitor.name} {version}", context.reference_path(digest), f"{digest}.reference"
+    )
+    row = ReferenceRow(
+        id=new_id(),
+        workspace=monitor.workspace,
+        monitor=monitor.name,
+        version=version,
+        digest=digest,
+        recipe_digest=recipe_of(monitor),
+        uri=uri,
+        n_rows=n_rows,
+        built_at=context.now(),
+    )
+    with context.store.begin() as session:
+        known = records.reference_of(session, monitor, version, row.recipe_digest)
+        if known is not None and known.digest == digest:
+            return known
+        session.add(row)
+    return row
+
+
+def ensure(context: Context, monitor: Monitor, version: str) -> str:
+    """Build the reference of a version that has none; returns why it could not be built, or an empty string."""
+    if monitor.reference is None or find(context, monitor, version) is not None:
+        return ""
+    try:
+        build(context, monitor, version)
+    except ControlPlaneError as error:
+        return str(error)
+    context.observe("reference built")
+    return ""
+
+
+def place_of(context: Context, monitor: Monitor, version: str) -> ModelPlace:
+    """Where a worker finds a version of the monitor's model."""
+    registry = context.registry
+    uri = registry.model_uri(monitor.model.name, version)
+    return ModelPlace(uri, version, registry.tracking_uri, registry.registry_uri)
+
+
+def _write_batches(batches: Iterator[pa.RecordBatch], path: Path, monitor: Monitor) -> None:
+    tables = [pa.Table.from_batches([batch]) for batch in batches]
+    if not tables:
+        raise SourceError(f"the reference of {monitor.name!r} has no rows")
+    table = pa.concat_tables(tables, promote_options="default")
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)

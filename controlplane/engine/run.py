@@ -1,0 +1,193 @@
+"""One run of one window: claimed, looked at, judged, and recorded in one fenced transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from controlplane import ports
+from controlplane.domain.action import Refused, plan_rollback
+from controlplane.domain.evidence import Evidence
+from controlplane.domain.incident import Event, Severity, Transition, advance
+from controlplane.domain.monitor import Monitor, RunKind, Window
+from controlplane.domain.verdict import (
+    CheckResult,
+    DetectorState,
+    Finding,
+    Outcome,
+    Verdict,
+    accumulate,
+    conclude,
+    judge,
+    scores_of,
+)
+from controlplane.engine.context import Context
+from controlplane.engine.look import SOURCE, Look, earlier_holders, look
+from controlplane.store import actions, incidents, records, runs
+from controlplane.store.runs import Claim, DetectorKey
+
+EVIDENCE_KEPT = timedelta(days=90)
+MOST_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A recorded run, as callers tell of it."""
+
+    id: str
+    monitor: str
+    window: Window
+    kind: RunKind
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    version: str | None
+    seconds: float
+
+
+def run_window(context: Context, monitor: Monitor, window: Window, kind: RunKind) -> Run | None:
+    """Run one window, or return None where it is recorded already or another process holds the monitor.
+
+    Raises LeaseLost where another process took over meanwhile; nothing of this attempt is stored then.
+    """
+    with context.store.begin() as session:
+        records.store_monitor(session, monitor, context.now())
+        claim = runs.claim_run(
+            session, monitor, window, kind, context.owner, context.now(), _lease(context, monitor), context.is_gone
+        )
+    if claim is None:
+        return None
+    context.observe("claimed")
+    try:
+        started = time.perf_counter()
+        seen = _look(context, monitor, claim)
+        return _record(context, monitor, claim, seen, started)
+    except BaseException:
+        with context.store.begin() as session:
+            runs.release_run(session, claim, context.now())
+        raise
+
+
+def dry_run(context: Context, monitor: Monitor, window: Window) -> tuple[Verdict, tuple[Finding, ...]]:
+    """Measure and judge a window without storing anything of it."""
+    seen = look(context, monitor, window, seed=0)
+    findings = judge(seen.results, monitor)
+    return conclude(findings, DetectorState()), tuple(findings)
+
+
+def _lease(context: Context, monitor: Monitor) -> timedelta:
+    """Long enough for every check to reach its time limit one after the other."""
+    return context.lease + timedelta(seconds=sum(check.timeout for check in monitor.checks))
+
+
+def _look(context: Context, monitor: Monitor, claim: Claim) -> Look:
+    if claim.attempt > MOST_ATTEMPTS:
+        why = f"{claim.attempt - 1} attempts at this window ended with the whole process; it is not tried again"
+        return Look((CheckResult(SOURCE, None, error=why),))
+    return look(context, monitor, claim.window, claim.seed)
+
+
+def _record(context: Context, monitor: Monitor, claim: Claim, seen: Look, started: float) -> Run:
+    findings = judge(seen.results, monitor)
+    scores = scores_of(findings)
+    earlier = earlier_holders(context, monitor, seen.version)
+    now = context.now()
+    key = DetectorKey(monitor.workspace, monitor.name, seen.version or "unknown", seen.reference_digest, monitor.digest)
+    with context.store.begin() as session:
+        feeds = claim.kind is RunKind.SCHEDULED
+        before = runs.load_state(session, key) if feeds else DetectorState()
+        state = accumulate(before, scores)
+        verdict = conclude(findings, state)
+        context.observe("concluded")
+        seconds = time.perf_counter() - started
+        runs.record_run(session, claim, verdict, findings, seen.parts, seen.version, now, seconds)
+        records.store_evidence(session, context.workspace, _evidence(monitor, claim, verdict, findings, seen, now))
+        if feeds:
+            runs.save_state(session, claim, key, scores, state)
+            _react(context, session, monitor, claim, verdict, findings, seen.version, earlier, now)
+        _leave_followups(session, claim, monitor, findings)
+    context.observe("recorded")
+    return Run(claim.run_id, monitor.name, claim.window, claim.kind, verdict, tuple(findings), seen.version, seconds)
+
+
+def _react(
+    context: Context,
+    session: Session,
+    monitor: Monitor,
+    claim: Claim,
+    verdict: Verdict,
+    findings: Sequence[Finding],
+    version: str | None,
+    earlier: Sequence[str],
+    now: datetime,
+) -> None:
+    """Store the incidents this verdict opens and closes, and the rollback it calls for."""
+    known = incidents.open_incidents(session, context.workspace, monitor.name)
+    for transition in advance(known, verdict, monitor.tolerance):
+        incidents.store_transition(session, monitor, transition, now, claim.run_id, version=version)
+    known = incidents.open_incidents(session, context.workspace, monitor.name)
+    failing = [
+        finding
+        for finding in findings
+        if finding.outcome is Outcome.FAIL and not finding.dry_run and finding.check in known
+    ]
+    kinds = {check.name: check.kind for check in monitor.checks}
+    replayable = {name: bool(ports.load("checks", kind).replayable) for name, kind in kinds.items()}
+    registry_key = context.registry.key(monitor.model)
+    past = actions.past_of(session, monitor, registry_key, [name for name, yes in replayable.items() if yes])
+    planned = plan_rollback(version, earlier, failing, replayable, past, monitor.guards, monitor.reaction, now)
+    if planned is None:
+        return
+    cause = failing[0].check if isinstance(planned, Refused) else planned.check
+    incident = known[cause]
+    if not actions.wants_plan(session, monitor, incident.id, planned):
+        return
+    row = actions.store_plan(session, monitor, planned, claim, incident.id, registry_key, version, now)
+    if isinstance(planned, Refused):
+        text = f"no rollback: {planned.why}"
+        refusal = Transition(cause, Event.ROLLBACK_REFUSED, text, Severity.CRITICAL, incident.id)
+        incidents.store_transition(session, monitor, refusal, now, claim.run_id, row.id)
+
+
+def _leave_followups(session: Session, claim: Claim, monitor: Monitor, findings: Sequence[Finding]) -> None:
+    kinds = {check.name: check.kind for check in monitor.checks}
+    failed = {
+        (finding.check, finding.version)
+        for finding in findings
+        if finding.outcome is Outcome.FAIL and kinds.get(finding.check) == "drift" and finding.version is not None
+    }
+    for check, version in sorted(failed):
+        records.store_followup(session, monitor.workspace, "evidently_report", claim.run_id, check, version)
+
+
+def _evidence(
+    monitor: Monitor, claim: Claim, verdict: Verdict, findings: Sequence[Finding], seen: Look, now: datetime
+) -> list[Evidence]:
+    """One row for each check that ran, one for the run itself, and one that says this monitor is alive."""
+    source, expires = f"run:{claim.run_id}", now + EVIDENCE_KEPT
+    n_rows = sum(part.n_rows for part in seen.parts)
+    rows = [
+        Evidence(kind, monitor.name, source, verdict.outcome, verdict.why, now, expires, seen.version, n_rows)
+        for kind in ("check_history", "monitor_liveness")
+    ]
+    kinds = {check.name: check.kind for check in monitor.checks if not check.dry_run}
+    for check in verdict.checks:
+        if check.check in kinds:
+            n = max((finding.n for finding in findings if finding.check == check.check), default=0)
+            rows.append(
+                Evidence(
+                    ports.load("checks", kinds[check.check]).evidence,
+                    monitor.name,
+                    source,
+                    check.outcome,
+                    check.why,
+                    now,
+                    expires,
+                    seen.version,
+                    n,
+                )
+            )
+    return rows

@@ -1,0 +1,45 @@
+"""Which windows are due: pure, so that a missed tick is caught up by rule and never forgotten."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime, timedelta
+from itertools import takewhile
+
+from cronsim import CronSim
+
+from controlplane.domain.monitor import Schedule, Window
+
+
+def due(schedule: Schedule, last_end: datetime | None, now: datetime) -> list[Window]:
+    """The windows that are complete and not yet run, oldest first, at most `schedule.catch_up` of them.
+
+    A window ends at a cron slot and is due once `delay` has passed since. `last_end` is the end of the newest window
+    that was run. When nothing ran yet, the slots are counted from `starts`, or, without it, only the newest is due.
+
+    >>> from datetime import UTC, timedelta
+    >>> hourly = Schedule("0 * * * *", timedelta(hours=1), delay=timedelta(minutes=5))
+    >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    >>> [str(window) for window in due(hourly, noon, noon + timedelta(hours=2, minutes=4))]
+    ['2026-01-01T12:00:00Z/2026-01-01T13:00:00Z']
+    """
+    ready = now - schedule.delay
+    if last_end is not None:
+        after = last_end
+    elif schedule.starts is not None:
+        after = _minute(schedule.starts + schedule.window - timedelta(microseconds=1))
+    else:
+        newest = next(CronSim(schedule.cron, _minute(ready) + timedelta(minutes=1), reverse=True))
+        return [Window(newest - schedule.window, newest)]
+    slots = takewhile(lambda slot: slot <= ready, CronSim(schedule.cron, after))
+    return [Window(slot - schedule.window, slot) for slot in deque(slots, maxlen=schedule.catch_up)]
+
+
+def next_due(schedule: Schedule, after: datetime) -> datetime:
+    """When the next window after `after` will be due."""
+    return next(CronSim(schedule.cron, after)) + schedule.delay
+
+
+def _minute(moment: datetime) -> datetime:
+    """The whole minute at or before: cron counts in minutes, strictly after where it starts."""
+    return moment.replace(second=0, microsecond=0)
