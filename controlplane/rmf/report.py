@@ -195,6 +195,14 @@ def to_html(report: Report) -> str:
         worth=worth,
         failing=[record for record in report.evidence if record.outcome == Outcome.FAIL],
         blind=[record for record in report.evidence if worth[record.digest] is Standing.BLIND],
+        held=_held,
+        shown=8,
         stale=[record for record in report.evidence if worth[record.digest] is Standing.STALE],
     )
     return html
+
+
+def _held(row: Row) -> list[tuple[Evidence, Standing]]:
+    """The records behind a row with what each is worth, those that need a reader's eye first."""
+    held = zip(row.evidence, row.standings, strict=True)
+    return sorted(held, key=lambda pair: pair[1] is Standing.FRESH and pair[0].outcome != Outcome.FAIL)

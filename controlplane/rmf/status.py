@@ -14,6 +14,7 @@ from controlplane.rmf.words import kind_list, kind_words, moment, span
 
 SILENCED = "silenced"
 _SHOWS_NOTHING = frozenset({Outcome.ERROR.casefold(), Outcome.INCONCLUSIVE.casefold(), SILENCED})
+_NAMED = 3
 _WORST_LAST = [Outcome.PASS, Outcome.WARN, Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.FAIL]
 
 
@@ -120,7 +121,7 @@ def _judge(
         whole = len(covered) == len(kinds) and not stale and not blind
         return Status.SUPPORTED if whole else Status.PARTLY, f"{said}."
     if stale:
-        return Status.EXPIRED, _why_stale(max(stale, key=_rank), now)
+        return Status.EXPIRED, f"{_why_stale(max(stale, key=_rank), now)}{_named('could not be measured', blind)}."
     if blind:
         return Status.GAP, f"The newest records show nothing{_named('could not be measured', blind)}."
     expected = [kind for kind in kinds if kind in produced]
@@ -130,12 +131,15 @@ def _judge(
 
 
 def _named(word: str, records: Sequence[Evidence]) -> str:
-    names = dict.fromkeys(f"{kind_words(record.kind)} ({record.subject})" for record in records)
-    return f"; {word}: {', '.join(names)}" if names else ""
+    if not records:
+        return ""
+    names = [f"{kind_words(record.kind)} ({record.subject})" for record in records]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"; {word}: {', '.join(names[:_NAMED])}{more}"
 
 
 def _why_stale(record: Evidence, now: datetime) -> str:
     what = f"The newest record, {kind_words(record.kind)} ({record.subject}),"
     if now >= record.expires:
-        return f"{what} expired on {moment(record.expires)}."
-    return f"{what} is {span(now - record.collected)} old, more than this row accepts."
+        return f"{what} expired on {moment(record.expires)}"
+    return f"{what} is {span(now - record.collected)} old, more than this row accepts"

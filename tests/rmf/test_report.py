@@ -113,3 +113,11 @@ def test_the_report_never_says_the_word_that_would_make_it_a_certificate(report,
     for each in (report, build(context, [], [], produced, now)):
         for text in (to_json(each), to_html(each)):
             assert "complian" not in text.lower() and "An account of evidence, not a certification." in text
+
+
+def test_a_row_with_many_monitors_prints_the_failing_ones_first_and_points_to_the_annex(context, record, produced, now):
+    records = [record("drift_check", "PASS", f"m{number:02}") for number in range(20)]
+    records.append(record("drift_check", "FAIL", "z-last"))
+    html = to_html(build(context, records, [], produced, now))
+    row = re.search(r'<div class="id">MAP 2\.3.*?</article>', html, re.S).group()
+    assert row.index("z-last") < row.index("m00") and "13 more in the annex" in row

@@ -119,3 +119,8 @@ def test_with_every_kind_fresh_only_automatic_rows_are_supported(record, now):
     rows = assess(catalogue().subcategories, every, frozenset(catalogue().vocabulary), now)
     for row in rows:
         assert (row.status is Status.SUPPORTED) == (row.subcategory.mode is Mode.AUTOMATIC), row.subcategory.id
+
+
+def test_many_failing_monitors_are_counted_rather_than_listed_without_end(judged, record):
+    row = judged(AUTO, ["drift_check"], [record("drift_check", "FAIL", subject) for subject in "abcde"])
+    assert row.why.endswith("drift check (a), drift check (b), drift check (c) and 2 more.")
