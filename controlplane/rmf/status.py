@@ -59,15 +59,21 @@ def newest(evidence: Iterable[Evidence], now: datetime) -> tuple[Evidence, ...]:
     Of two collected at the same moment the worse outcome stays, so that a good one never hides a bad one.
     """
     latest: dict[tuple[str, str], Evidence] = {}
-    for record in sorted(evidence, key=_rank):
-        if record.collected <= now:
+    for record in evidence:
+        held = latest.get((record.kind, record.subject))
+        if record.collected <= now and (held is None or _supersedes(record, held)):
             latest[record.kind, record.subject] = record
     return tuple(latest[key] for key in sorted(latest))
 
 
-def _rank(record: Evidence) -> tuple[datetime, int, str]:
-    badness = _WORST_LAST.index(Outcome(record.outcome)) if record.outcome in _WORST_LAST else 0
-    return record.collected, badness, record.digest
+def _supersedes(record: Evidence, held: Evidence) -> bool:
+    if record.collected != held.collected:
+        return record.collected > held.collected
+    return (_badness(record), record.digest) > (_badness(held), held.digest)
+
+
+def _badness(record: Evidence) -> int:
+    return _WORST_LAST.index(Outcome(record.outcome)) if record.outcome in _WORST_LAST else 0
 
 
 def standing(record: Evidence, now: datetime, max_age: timedelta | None = None) -> Standing:
@@ -121,7 +127,10 @@ def _judge(
         whole = len(covered) == len(kinds) and not stale and not blind
         return Status.SUPPORTED if whole else Status.PARTLY, f"{said}."
     if stale:
-        return Status.EXPIRED, f"{_why_stale(max(stale, key=_rank), now)}{_named('could not be measured', blind)}."
+        return (
+            Status.EXPIRED,
+            f"{_why_stale(max(stale, key=lambda record: record.collected), now)}{_named('could not be measured', blind)}.",
+        )
     if blind:
         return Status.GAP, f"The newest records show nothing{_named('could not be measured', blind)}."
     expected = [kind for kind in kinds if kind in produced]
