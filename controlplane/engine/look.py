@@ -153,8 +153,12 @@ def task_of(
     spec: CheckSpec,
     previous: list[str],
     reference: ReferenceRow | None,
+    required: bool = False,
 ) -> CheckTask:
-    """One check's task on one part; raises where what the check needs was not built."""
+    """One check's task on one part; raises where what the check needs was not built.
+
+    `required` says that the comparison with the `previous` version is the point, as it is in a replay.
+    """
     check = ports.load("checks", spec.kind)
     wants_reference = bool({ports.Need.REFERENCE, ports.Need.PROFILE} & check.needs)
     if wants_reference and monitor.reference is not None and reference is None:
@@ -174,6 +178,7 @@ def task_of(
         reference=None if reference is None or not wants_reference else references.fetch(context, reference),
         model=references.place_of(context, monitor, part.version) if wants_model else None,
         previous=references.place_of(context, monitor, previous[0]) if wants_model and previous else None,
+        previous_required=required,
     )
 
 

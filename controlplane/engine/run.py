@@ -54,7 +54,6 @@ def run_window(context: Context, monitor: Monitor, window: Window, kind: RunKind
     Raises LeaseLost where another process took over meanwhile; nothing of this attempt is stored then.
     """
     with context.store.begin() as session:
-        records.store_monitor(session, monitor, context.now())
         claim = runs.claim_run(
             session, monitor, window, kind, context.owner, context.now(), _lease(context, monitor), context.is_gone
         )

@@ -136,7 +136,9 @@ def step_action(session: Session, row: ActionRow, to: ActionState, release: bool
     )
     if done.rowcount != 1:
         raise LeaseLost(f"action {row.id} was taken over by another process")
-    session.refresh(row)
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.state = to.value
 
 
 def store_replays(session: Session, row: ActionRow, replays: Sequence[Replay], sample_digest: str) -> None:

@@ -1,0 +1,74 @@
+"""The straight line from a tick to its end: intents, runs, alerts, rollbacks, follow-ups, in that order."""
+
+from __future__ import annotations
+
+import logging
+
+from controlplane.domain.monitor import Monitor, RunKind, Window
+from controlplane.engine import alerting, followups, intents, references, rollback
+from controlplane.engine.context import Context
+from controlplane.engine.look import see
+from controlplane.engine.run import Run, run_window
+from controlplane.engine.schedule import due
+from controlplane.errors import LeaseLost, RegistryError
+from controlplane.store import runs
+
+_log = logging.getLogger(__name__)
+
+
+def due_windows(context: Context, monitor: Monitor) -> list[Window]:
+    """The windows of a monitor that are complete and not yet run, oldest first."""
+    with context.store.begin() as session:
+        last = runs.last_window_end(session, context.workspace, monitor.name)
+    return due(monitor.schedule, last, context.now())
+
+
+def tick(context: Context) -> list[Run]:
+    """Do all that is due now: one window a monitor at a time, so that no monitor waits for another's backlog."""
+    recorded: list[Run] = []
+    intents.apply(context)
+    settle(context)
+    waiting = set(context.monitors)
+    while waiting and not context.stopping():
+        for name in sorted(waiting):
+            if context.stopping():
+                break
+            run = run_next(context, context.monitors[name])
+            if run is None:
+                waiting.discard(name)
+            else:
+                recorded.append(run)
+                settle(context)
+    return recorded
+
+
+def run_next(context: Context, monitor: Monitor) -> Run | None:
+    """Run the oldest due window of a monitor as a scheduled run; None where none is due or another process has it."""
+    windows = due_windows(context, monitor)
+    if not windows:
+        return None
+    _prepare(context, monitor)
+    try:
+        return run_window(context, monitor, windows[0], RunKind.SCHEDULED)
+    except LeaseLost as error:
+        _log.warning("%s", error)
+        return None
+
+
+def settle(context: Context) -> None:
+    """Tell, roll back, tell of that, and follow up: everything that starts from stored rows."""
+    alerting.deliver(context)
+    if rollback.advance(context):
+        alerting.deliver(context)
+    followups.run(context)
+
+
+def _prepare(context: Context, monitor: Monitor) -> None:
+    """Build the reference of a version that is new, so that its first window can be compared."""
+    try:
+        version = see(context, monitor)
+    except RegistryError:
+        return
+    why = references.ensure(context, monitor, version)
+    if why:
+        _log.warning("no reference of %s for version %s: %s", monitor.name, version, why)

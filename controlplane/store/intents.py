@@ -1,0 +1,65 @@
+"""Intents: what people ask for, as rows with an author; the engine turns them into transitions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from controlplane.store.tables import IntentRow, new_id
+
+STORED, APPLIED, REFUSED = "stored", "applied", "refused"
+
+
+class IntentKind(StrEnum):
+    """What a person can ask for."""
+
+    ACKNOWLEDGE = "acknowledge"
+    SILENCE = "silence"
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+def store_intent(
+    session: Session,
+    workspace: str,
+    kind: IntentKind,
+    target: str,
+    author: str,
+    why: str,
+    now: datetime,
+    until: datetime | None = None,
+) -> str:
+    """Keep what a person asked for; returns the intent's id. `target` is the id of an incident or an action."""
+    row = IntentRow(
+        id=new_id(),
+        workspace=workspace,
+        kind=kind.value,
+        target=target,
+        author=author,
+        why=why,
+        until=until,
+        state=STORED,
+        at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def waiting(session: Session, workspace: str) -> list[IntentRow]:
+    """The intents that nobody applied yet, oldest first."""
+    query = select(IntentRow).where(IntentRow.workspace == workspace, IntentRow.state == STORED).order_by(IntentRow.id)
+    return list(session.scalars(query))
+
+
+def end_intent(session: Session, intent: IntentRow, state: str, result: str, now: datetime) -> bool:
+    """Say what became of an intent; False where somebody else applied it first."""
+    done = session.execute(
+        update(IntentRow)
+        .where(IntentRow.id == intent.id, IntentRow.state == STORED)
+        .values(state=state, result=result, applied_at=now)
+    )
+    return bool(done.rowcount == 1)
