@@ -1,5 +1,5 @@
 """A registered version, opened as what checks need: predictions, probabilities, inputs and a differentiable module."""
 
-from controlplane.models.registered import Registered, open_model
+from controlplane.models.registered import open_model
 
-__all__ = ["Registered", "open_model"]
+__all__ = ["open_model"]

@@ -1,14 +1,10 @@
-"""A version in the registry, loaded on first use and kept: what a version is never changes."""
+"""A version in the registry, loaded once a process and kept: what a version is never changes."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-
-import numpy as np
-import pyarrow as pa
 
 from controlplane.models.failures import failures_of
 from controlplane.models.inputs import Inputs
@@ -17,76 +13,40 @@ from controlplane.ports import Model
 _KEPT = 4
 
 
-def open_model(uri: str, version: str, tracking_uri: str, registry_uri: str | None = None) -> Registered:
-    """The version behind `models:/name/3`; nothing is imported or loaded before its first answer.
+def open_model(uri: str, version: str, tracking_uri: str, registry_uri: str | None = None) -> Model:
+    """The version behind `models:/name/3`, loaded once a process however often it is opened; raises CheckError.
 
-    Call it in a worker: a model is somebody else's code. `registry_uri` is needed only where it is not `tracking_uri`.
-    What cannot be loaded or raises is a CheckError of the first call that needs it.
+    Call it in a worker: a model is somebody else's code, and loading one imports MLflow and what the model needs.
+    `registry_uri` is given only where it is not `tracking_uri`.
     """
-    return Registered(uri, version, tracking_uri, registry_uri or tracking_uri)
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """A `Model` by its address: small, picklable, and loaded once a process however often it is opened."""
-
-    uri: str
-    version: str
-    tracking_uri: str = field(repr=False)
-    registry_uri: str = field(repr=False)
-
-    @property
-    def classes(self) -> tuple[Any, ...] | None:
-        """The classes, in the order of the probability columns; None for a regressor or where they are unknown."""
-        return _load(self).classes
-
-    def predict(self, rows: pa.Table) -> np.ndarray:
-        """Labels or numbers, shape (n,), in the order of the rows."""
-        return _load(self).predict(rows)
-
-    def probabilities(self, rows: pa.Table) -> np.ndarray | None:
-        """Class probabilities, shape (n, k), or None for a model that has none."""
-        return _load(self).probabilities(rows)
-
-    def inputs(self, rows: pa.Table) -> np.ndarray:
-        """What `module` takes for these rows; raises CheckError where there is no module."""
-        return _load(self).inputs(rows)
-
-    def module(self) -> Any:
-        """The differentiable `torch.nn.Module`; raises CheckError where there is none."""
-        return _load(self).module()
-
-
-@lru_cache(maxsize=_KEPT)
-def _load(registered: Registered) -> Model:
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    with failures_of(registered.version, f"loading {registered.uri}"):
-        from mlflow.models import Model as Description
-
-        folder = _folder(registered)
-        described = Description.load(folder)
-        if "sklearn" in described.flavors:
-            return _sklearn(registered.version, folder, described)
-        if "pytorch" in described.flavors:
-            return _torch(registered.version, folder, described)
-        return _pyfunc(registered.version, folder, described)
+    with failures_of(version, f"loading {uri}"):
+        return _load(uri, version, tracking_uri, registry_uri or tracking_uri)
 
 
-def _folder(registered: Registered) -> str:
+@lru_cache(maxsize=_KEPT)
+def _load(uri: str, version: str, tracking_uri: str, registry_uri: str) -> Model:
+    from mlflow.models import Model as Description
+
+    folder = _folder(uri, tracking_uri, registry_uri)
+    described = Description.load(folder)
+    if "sklearn" in described.flavors:
+        return _sklearn(version, folder, described)
+    if "pytorch" in described.flavors:
+        return _torch(version, folder, described)
+    return _pyfunc(version, folder, described)
+
+
+def _folder(uri: str, tracking_uri: str, registry_uri: str) -> str:
     """The local folder of the version's artifacts, found without touching MLflow's process-wide URIs."""
     from mlflow import MlflowClient
     from mlflow.artifacts import download_artifacts
 
-    name, _, number = registered.uri.removeprefix("models:/").rpartition("/")
-    client = MlflowClient(registered.tracking_uri, registered.registry_uri)
-    address = client.get_model_version_download_uri(name, number)
-    return str(
-        download_artifacts(
-            artifact_uri=address, tracking_uri=registered.tracking_uri, registry_uri=registered.registry_uri
-        )
-    )
+    name, _, number = uri.removeprefix("models:/").rpartition("/")
+    address = MlflowClient(tracking_uri, registry_uri).get_model_version_download_uri(name, number)
+    return str(download_artifacts(artifact_uri=address, tracking_uri=tracking_uri, registry_uri=registry_uri))
 
 
 def _sklearn(version: str, folder: str, described: Any) -> Model:
