@@ -49,7 +49,7 @@ LIBRARIES = {
     "pydantic_core": ("config",),
     "pydantic_settings": ("config",),
     "rich": ("cli", "demo"),
-    "scipy": ("profiles", "checks"),
+    "scipy": ("profiles", "checks", "demo"),
     "sklearn": ("checks", "demo"),
     "sqlalchemy": ("store", "sources.sql"),
     "statsmodels": ("demo",),
