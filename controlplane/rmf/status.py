@@ -127,10 +127,8 @@ def _judge(
         whole = len(covered) == len(kinds) and not stale and not blind
         return Status.SUPPORTED if whole else Status.PARTLY, f"{said}."
     if stale:
-        return (
-            Status.EXPIRED,
-            f"{_why_stale(max(stale, key=lambda record: record.collected), now)}{_named('could not be measured', blind)}.",
-        )
+        last = max(stale, key=lambda record: record.collected)
+        return Status.EXPIRED, f"{_why_stale(last, now)}{_named('could not be measured', blind)}."
     if blind:
         return Status.GAP, f"The newest records show nothing{_named('could not be measured', blind)}."
     expected = [kind for kind in kinds if kind in produced]
