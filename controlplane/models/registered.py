@@ -6,6 +6,7 @@ import os
 from functools import lru_cache
 from typing import Any
 
+from controlplane.errors import CheckError
 from controlplane.models.failures import failures_of
 from controlplane.models.inputs import Inputs
 from controlplane.ports import Model
@@ -60,11 +61,15 @@ def _sklearn(version: str, folder: str, described: Any) -> Model:
 
 
 def _torch(version: str, folder: str, described: Any) -> Model:
+    try:
+        import torch
+    except ImportError as problem:
+        raise CheckError(f"version {version} is a torch model; install the extra controlplane[robustness]") from problem
     import mlflow.pytorch
-    import torch
 
     from controlplane.models.torch import Torch
 
+    # Workers run side by side: a pool of threads in each would fight over the same cores.
     torch.set_num_threads(1)
     net = mlflow.pytorch.load_model(folder, map_location="cpu")
     if isinstance(net, torch.fx.GraphModule):
