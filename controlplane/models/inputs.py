@@ -94,10 +94,8 @@ class Inputs:
             return self.tensor
         if len(found) == 1:
             return found[0]
-        said = f"{', '.join(found)} are" if found else "no column of the rows is"
-        raise CheckError(
-            f"version {self.version} takes one vector column (a list of numbers a row); {said} such a list"
-        )
+        held = f"the rows hold several: {', '.join(found)}" if found else "the rows hold none"
+        raise CheckError(f"version {self.version} takes one vector column (a list of numbers a row); {held}")
 
 
 def _is_vector(kind: pa.DataType) -> bool:
