@@ -83,5 +83,8 @@ def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 def retyped(batch: pa.RecordBatch, types: Types) -> pa.RecordBatch:
     """The batch with each column cast to its agreed type, and without the file's own metadata."""
     schema = pa.schema([(name, types[name]) for name in batch.schema.names])
-    arrays = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
+    arrays = [
+        pa.nulls(len(column)) if pa.types.is_null(field.type) else column.cast(field.type)
+        for column, field in zip(batch.columns, schema, strict=True)
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -75,7 +75,7 @@ class Sql:
             with connection.execute(statement, execution_options=options) as result:
                 names = wanted.names(list(result.keys()), where)
                 typing = Typing(names, _mixed(connection, statement, names))
-                for rows in result.partitions():
+                for rows in result.partitions(self._params.batch_rows):
                     batch = wanted.rows(typing.batch(rows, where), where)
                     if batch.num_rows:
                         yield batch
@@ -161,11 +161,11 @@ def _connected(address: str, where: str) -> Iterator[sa.Connection]:
     if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":", "file:")):
         if not Path(url.database).is_file():
             raise SourceError(f"no database file {url.database}")
-    if url.get_driver_name() in ("psycopg", "psycopg2") and "connect_timeout" not in url.query:
-        url = url.update_query_dict({"connect_timeout": "10"})
     shown = url.set(query={}).render_as_string()
     engine = None
     try:
+        if url.get_driver_name() in ("psycopg", "psycopg2") and "connect_timeout" not in url.query:
+            url = url.update_query_dict({"connect_timeout": "10"})
         engine = sa.create_engine(url, poolclass=sa.NullPool)
         with engine.connect() as connection:
             _read_only(connection)
