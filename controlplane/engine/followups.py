@@ -8,17 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from controlplane.domain.verdict import Outcome
 from controlplane.engine import references
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import read_table
 from controlplane.errors import CheckError, ControlPlaneError, NotEnoughData
 from controlplane.profiles import Reference
-from controlplane.store import records
-from controlplane.store.tables import AttachmentRow, FindingRow, FollowupRow, PartRow, ReferenceRow, new_id
+from controlplane.store import new_id, records
+from controlplane.store.tables import AttachmentRow, FollowupRow, PartRow
 from controlplane.workers import Task
 
 MOST_ATTEMPTS = 3
@@ -83,11 +79,9 @@ def write_report(task: ReportTask) -> int:
 
 def _report(context: Context, job: FollowupRow) -> None:
     with context.store.begin() as session:
-        columns = _drifted(session, job)
+        columns = tuple(records.failed_columns(session, job)[:MOST_COLUMNS])
         part = session.get_one(PartRow, (job.run_id, job.version))
-        reference = session.scalars(
-            select(ReferenceRow).where(ReferenceRow.digest == part.reference_digest).limit(1)
-        ).first()
+        reference = records.reference_with(session, context.workspace, part.reference_digest)
     if reference is None:
         raise CheckError(f"run {job.run_id} was not compared with a reference")
     with TemporaryDirectory(dir=context.home) as folder:
@@ -111,19 +105,3 @@ def _report(context: Context, job: FollowupRow) -> None:
             )
         )
         records.end_followup(session, job, "done")
-
-
-def _drifted(session: Session, job: FollowupRow) -> tuple[str, ...]:
-    """The columns that failed, largest shift first."""
-    rows = session.scalars(
-        select(FindingRow)
-        .where(
-            FindingRow.run_id == job.run_id,
-            FindingRow.check == job.check,
-            FindingRow.version == job.version,
-            FindingRow.outcome == Outcome.FAIL.value,
-            FindingRow.column.is_not(None),
-        )
-        .order_by(FindingRow.estimate.desc())
-    )
-    return tuple(dict.fromkeys(str(row.column) for row in rows))[:MOST_COLUMNS]

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import update
-from sqlalchemy.orm import Session
-
 from controlplane.domain.action import ActionState
 from controlplane.domain.evidence import Evidence
-from controlplane.domain.incident import Event, IncidentState, Severity, Transition
+from controlplane.domain.incident import Event, Severity, Transition
 from controlplane.engine.context import Context
 from controlplane.engine.run import EVIDENCE_KEPT
 from controlplane.errors import LeaseLost
-from controlplane.store import actions, incidents, intents, records
+from controlplane.store import Session, actions, incidents, intents, new_id, records
 from controlplane.store.intents import APPLIED, REFUSED, IntentKind
-from controlplane.store.tables import ActionRow, IncidentRow, IntentRow, SilenceRow, new_id
+from controlplane.store.tables import ActionRow, IncidentRow, IntentRow, SilenceRow
 
 
 def apply(context: Context) -> int:
@@ -53,12 +50,7 @@ def _apply(context: Context, session: Session, intent: IntentRow, now: datetime)
 def _acknowledge(
     context: Context, session: Session, intent: IntentRow, incident: IncidentRow, now: datetime
 ) -> tuple[str, str]:
-    done = session.execute(
-        update(IncidentRow)
-        .where(IncidentRow.id == incident.id, IncidentRow.state == IncidentState.OPEN.value)
-        .values(state=IncidentState.ACKNOWLEDGED.value, acknowledged_at=now, acknowledged_by=intent.author)
-    )
-    if done.rowcount != 1:
+    if not incidents.acknowledge(session, incident, intent.author, now):
         return f"incident {incident.id} is {incident.state}", ""
     monitor = context.monitors.get(incident.monitor)
     if monitor is not None:

@@ -16,9 +16,10 @@ from controlplane.engine.context import Context
 from controlplane.engine.freeze import read_table
 from controlplane.engine.measure import ModelPlace
 from controlplane.errors import CheckError, ConfigError, ControlPlaneError, SourceError
-from controlplane.profiles import FORMAT, Reference, build_reference
-from controlplane.store import records
-from controlplane.store.tables import ReferenceRow, new_id
+from controlplane.profiles import Reference, build_reference
+from controlplane.profiles.reference import FORMAT
+from controlplane.store import new_id, records
+from controlplane.store.tables import ReferenceRow
 from controlplane.workers import Task
 
 BUILD_TIMEOUT = 1800.0
@@ -54,7 +55,7 @@ def build_task(task: BuildTask) -> tuple[str, int]:
     """
     rows = read_table(task.rows)
     rows = _scored(rows, task)
-    reference = build_reference(rows, task.columns, task.version, task.cap)
+    reference = build_reference(rows.to_batches, task.columns, task.version, task.cap)
     data = reference.to_bytes()
     path = task.into / f"{reference.digest}.reference"
     part = path.with_suffix(".part")

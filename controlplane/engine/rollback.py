@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from controlplane import ports
 from controlplane.domain.action import ActionState, Plan, Refusal, Refused, Replay, accept, read_replay
 from controlplane.domain.evidence import Evidence
@@ -21,8 +18,8 @@ from controlplane.engine.look import see, task_of
 from controlplane.engine.measure import measure
 from controlplane.engine.run import EVIDENCE_KEPT
 from controlplane.errors import AliasMoved, ControlPlaneError, LeaseLost
-from controlplane.store import actions, incidents, records
-from controlplane.store.tables import ActionRow, FindingRow, IncidentRow, PartRow, RunRow
+from controlplane.store import Session, actions, incidents, records
+from controlplane.store.tables import ActionRow, IncidentRow, PartRow, RunRow
 from controlplane.workers import Task
 
 MOST_ATTEMPTS = 5
@@ -197,7 +194,7 @@ def _verify(context: Context, monitor: Monitor, row: ActionRow) -> None:
             actions.step_action(session, row, ActionState.SUPERSEDED, why=why, ended_at=now)
             _tell(session, monitor, row, Event.ROLLBACK_SUPERSEDED, why, Severity.CRITICAL, context)
             return
-        outcomes = _outcomes_after(session, row)
+        outcomes = {Outcome(found) for found in actions.outcomes_after_move(session, row)}
         if Outcome.FAIL in outcomes:
             why = f"version {row.to_version} fails {row.check} too"
             actions.step_action(session, row, ActionState.FAILED, why=f"{row.why}; {why}", ended_at=now)
@@ -208,33 +205,6 @@ def _verify(context: Context, monitor: Monitor, row: ActionRow) -> None:
             _tell(session, monitor, row, Event.ROLLBACK_VERIFIED, why, Severity.WARNING, context)
         else:
             actions.step_action(session, row, ActionState.MOVED)
-
-
-def _outcomes_after(session: Session, row: ActionRow) -> set[Outcome]:
-    """The outcomes of the failing check in the first recorded window that the target answered after the move."""
-    first = session.scalars(
-        select(RunRow)
-        .join(PartRow, PartRow.run_id == RunRow.id)
-        .where(
-            RunRow.workspace == row.workspace,
-            RunRow.monitor == row.monitor,
-            RunRow.recorded_at > row.moved_at,
-            PartRow.version == row.to_version,
-        )
-        .order_by(RunRow.recorded_at)
-        .limit(1)
-    ).first()
-    if first is None:
-        return set()
-    found = session.scalars(
-        select(FindingRow.outcome).where(
-            FindingRow.run_id == first.id,
-            FindingRow.check == row.check,
-            FindingRow.version == row.to_version,
-            FindingRow.outcome.is_not(None),
-        )
-    )
-    return {Outcome(str(outcome)) for outcome in found}
 
 
 def _try_again(context: Context, monitor: Monitor, row: ActionRow, error: ControlPlaneError) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy.orm import Session
-
 from controlplane import ports
 from controlplane.domain.action import Refused, plan_rollback
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.incident import Event, Severity, Transition, advance
 from controlplane.domain.monitor import Monitor, RunKind, Window
 from controlplane.domain.verdict import (
+    BLIND,
     CheckResult,
     DetectorState,
     Finding,
@@ -27,7 +26,7 @@ from controlplane.domain.verdict import (
 )
 from controlplane.engine.context import Context
 from controlplane.engine.look import SOURCE, Look, earlier_holders, look
-from controlplane.store import actions, incidents, records, runs
+from controlplane.store import Session, actions, incidents, records, runs
 from controlplane.store.runs import Claim, DetectorKey
 
 EVIDENCE_KEPT = timedelta(days=90)
@@ -168,9 +167,10 @@ def _evidence(
     """One row for each check that ran, one for the run itself, and one that says this monitor is alive."""
     source, expires = f"run:{claim.run_id}", now + EVIDENCE_KEPT
     n_rows = sum(part.n_rows for part in seen.parts)
+    alive = verdict.outcome.value if verdict.outcome in BLIND else "RAN"
     rows = [
-        Evidence(kind, monitor.name, source, verdict.outcome, verdict.why, now, expires, seen.version, n_rows)
-        for kind in ("check_history", "monitor_liveness")
+        Evidence(kind, monitor.name, source, outcome, verdict.why, now, expires, seen.version, n_rows)
+        for kind, outcome in (("check_history", verdict.outcome.value), ("monitor_liveness", alive))
     ]
     kinds = {check.name: check.kind for check in monitor.checks if not check.dry_run}
     for check in verdict.checks:

@@ -31,8 +31,9 @@ def serve(open_context: Callable[[Callable[[], bool]], Context], every: float) -
         signal.signal(number, ask)
     context = open_context(stop.is_set)
     ticks = BackgroundScheduler(timezone="UTC")
-    ticks.add_job(tick, "interval", args=(context,), seconds=every, max_instances=1, coalesce=True, id="tick")
-    ticks.add_job(tick, args=(context,), id="first")
+    ticks.add_job(
+        tick, "interval", args=(context,), seconds=every, max_instances=1, coalesce=True, next_run_time=context.now()
+    )
     ticks.start()
     stop.wait()
     ticks.shutdown(wait=True)

@@ -1,6 +1,8 @@
 """What the product remembers: typed tables on SQLite or PostgreSQL, claimed by state, written in transactions."""
 
-from controlplane.store.database import Store
-from controlplane.store.tables import new_id
+from sqlalchemy.orm import Session
 
-__all__ = ["Store", "new_id"]
+from controlplane.store.base import new_id
+from controlplane.store.database import Store
+
+__all__ = ["Session", "Store", "new_id"]

@@ -12,8 +12,17 @@ from controlplane.domain.action import LIVE, ActionState, Past, Plan, Refused, R
 from controlplane.domain.incident import IncidentState
 from controlplane.domain.monitor import Monitor
 from controlplane.errors import LeaseLost
+from controlplane.store.base import new_id, won
 from controlplane.store.runs import Claim, natural_key
-from controlplane.store.tables import ActionRow, AliasLeaseRow, IncidentRow, ReplayRow, new_id
+from controlplane.store.tables import (
+    ActionRow,
+    AliasLeaseRow,
+    FindingRow,
+    IncidentRow,
+    PartRow,
+    ReplayRow,
+    RunRow,
+)
 
 _WAITING = (ActionState.PLANNED, ActionState.ACCEPTED, ActionState.MOVING, ActionState.PROPOSED, ActionState.MOVED)
 
@@ -114,12 +123,12 @@ def claim_actions(
     for row in session.scalars(query).all():
         if row.lease_expires is not None and row.lease_expires > now and not is_gone(row.owner):
             continue
-        claimed = session.execute(
+        if won(
+            session,
             update(ActionRow)
             .where(ActionRow.id == row.id, ActionRow.state == row.state, ActionRow.fence == row.fence)
-            .values(owner=owner, lease_expires=now + lease, fence=row.fence + 1)
-        )
-        if claimed.rowcount == 1:
+            .values(owner=owner, lease_expires=now + lease, fence=row.fence + 1),
+        ):
             session.refresh(row)
             taken.append(row)
     return taken
@@ -129,12 +138,12 @@ def step_action(session: Session, row: ActionRow, to: ActionState, release: bool
     """Move an action one state on, if this claim still holds it; raises LeaseLost, and nothing is stored."""
     if release:
         values |= {"lease_expires": None, "owner": ""}
-    done = session.execute(
+    if not won(
+        session,
         update(ActionRow)
         .where(ActionRow.id == row.id, ActionRow.state == row.state, ActionRow.fence == row.fence)
-        .values(state=to.value, **values)
-    )
-    if done.rowcount != 1:
+        .values(state=to.value, **values),
+    ):
         raise LeaseLost(f"action {row.id} was taken over by another process")
     for name, value in values.items():
         setattr(row, name, value)
@@ -168,16 +177,16 @@ def take_alias_lease(
         session.add(AliasLeaseRow(workspace=workspace, registry_key=registry_key, holder=holder, expires=now + lease))
         session.flush()
         return True
-    taken = session.execute(
+    return won(
+        session,
         update(AliasLeaseRow)
         .where(
             AliasLeaseRow.workspace == workspace,
             AliasLeaseRow.registry_key == registry_key,
             or_(AliasLeaseRow.holder == holder, AliasLeaseRow.expires <= now),
         )
-        .values(holder=holder, expires=now + lease)
+        .values(holder=holder, expires=now + lease),
     )
-    return bool(taken.rowcount == 1)
 
 
 def free_alias_lease(session: Session, workspace: str, registry_key: str, holder: str, now: datetime) -> None:
@@ -201,3 +210,28 @@ def find_action(session: Session, workspace: str, prefix: str) -> list[ActionRow
         .order_by(ActionRow.id.desc())
     )
     return list(session.scalars(query))
+
+
+def outcomes_after_move(session: Session, row: ActionRow) -> set[str]:
+    """The outcomes of the failing check in the first recorded window that the target answered after the move."""
+    first = session.scalars(
+        select(RunRow.id)
+        .join(PartRow, PartRow.run_id == RunRow.id)
+        .where(
+            RunRow.workspace == row.workspace,
+            RunRow.monitor == row.monitor,
+            RunRow.recorded_at > row.moved_at,
+            PartRow.version == row.to_version,
+        )
+        .order_by(RunRow.recorded_at)
+        .limit(1)
+    ).first()
+    found = session.scalars(
+        select(FindingRow.outcome).where(
+            FindingRow.run_id == first,
+            FindingRow.check == row.check,
+            FindingRow.version == row.to_version,
+            FindingRow.outcome.is_not(None),
+        )
+    )
+    return {str(outcome) for outcome in found}

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from controlplane.domain.incident import Event, Incident, IncidentState, Severity, Silence, Transition
 from controlplane.domain.monitor import Monitor
+from controlplane.store.base import new_id, won
 from controlplane.store.runs import natural_key
-from controlplane.store.tables import DeliveryRow, IncidentRow, SilenceRow, TransitionRow, new_id
+from controlplane.store.tables import DeliveryRow, IncidentRow, SilenceRow, TransitionRow
 
 PENDING, SENT, MUTED, UNDELIVERABLE = "pending", "sent", "muted", "undeliverable"
 
@@ -105,6 +106,16 @@ def store_transition(
     return incident_id
 
 
+def acknowledge(session: Session, incident: IncidentRow, author: str, now: datetime) -> bool:
+    """Note that a person looks at an open incident; False where it is not open any more."""
+    return won(
+        session,
+        update(IncidentRow)
+        .where(IncidentRow.id == incident.id, IncidentRow.state == IncidentState.OPEN.value)
+        .values(state=IncidentState.ACKNOWLEDGED.value, acknowledged_at=now, acknowledged_by=author),
+    )
+
+
 def silences(session: Session, workspace: str, now: datetime) -> list[Silence]:
     """The silences in force."""
     query = select(SilenceRow).where(SilenceRow.workspace == workspace, SilenceRow.until > now)
@@ -125,16 +136,16 @@ def claim_deliveries(
     )
     taken = []
     for delivery, transition, incident in session.execute(query).tuples():
-        claimed = session.execute(
+        if won(
+            session,
             update(DeliveryRow)
             .where(
                 DeliveryRow.id == delivery.id,
                 DeliveryRow.state == PENDING,
                 DeliveryRow.due_at == delivery.due_at,
             )
-            .values(due_at=now + lease, attempt=delivery.attempt + 1)
-        )
-        if claimed.rowcount == 1:
+            .values(due_at=now + lease, attempt=delivery.attempt + 1),
+        ):
             session.refresh(delivery)
             taken.append((delivery, transition, incident))
     return taken

@@ -8,7 +8,8 @@ from enum import StrEnum
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from controlplane.store.tables import IntentRow, new_id
+from controlplane.store.base import new_id, won
+from controlplane.store.tables import IntentRow
 
 STORED, APPLIED, REFUSED = "stored", "applied", "refused"
 
@@ -57,9 +58,9 @@ def waiting(session: Session, workspace: str) -> list[IntentRow]:
 
 def end_intent(session: Session, intent: IntentRow, state: str, result: str, now: datetime) -> bool:
     """Say what became of an intent; False where somebody else applied it first."""
-    done = session.execute(
+    return won(
+        session,
         update(IntentRow)
         .where(IntentRow.id == intent.id, IntentRow.state == STORED)
-        .values(state=state, result=result, applied_at=now)
+        .values(state=state, result=result, applied_at=now),
     )
-    return bool(done.rowcount == 1)

@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from controlplane.domain.alias import Holding
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.monitor import Monitor
+from controlplane.domain.verdict import Outcome
+from controlplane.store.base import new_id, won
 from controlplane.store.tables import (
     ConfigRow,
     EvidenceRow,
+    FindingRow,
     FollowupRow,
     HoldingRow,
     MonitorRow,
     ReferenceRow,
-    new_id,
 )
 
 
@@ -168,12 +170,12 @@ def claim_followup(session: Session, workspace: str, now: datetime, lease: timed
     ).first()
     if row is None:
         return None
-    claimed = session.execute(
+    if not won(
+        session,
         update(FollowupRow)
         .where(FollowupRow.id == row.id, FollowupRow.state == "pending", FollowupRow.attempt == row.attempt)
-        .values(lease_expires=now + lease, attempt=row.attempt + 1)
-    )
-    if claimed.rowcount != 1:
+        .values(lease_expires=now + lease, attempt=row.attempt + 1),
+    ):
         return None
     session.refresh(row)
     return row
@@ -184,7 +186,24 @@ def end_followup(session: Session, row: FollowupRow, state: str, error: str = ""
     session.execute(update(FollowupRow).where(FollowupRow.id == row.id).values(state=state, error=error))
 
 
-def count_unfinished(session: Session, workspace: str) -> int:
-    """How many follow-up jobs still wait."""
-    query = select(func.count()).where(FollowupRow.workspace == workspace, FollowupRow.state == "pending")
-    return int(session.scalar(query) or 0)
+def failed_columns(session: Session, job: FollowupRow) -> list[str]:
+    """The columns that failed the job's check, largest estimate first."""
+    rows = session.scalars(
+        select(FindingRow.column)
+        .where(
+            FindingRow.run_id == job.run_id,
+            FindingRow.check == job.check,
+            FindingRow.version == job.version,
+            FindingRow.outcome == Outcome.FAIL.value,
+            FindingRow.column.is_not(None),
+        )
+        .order_by(FindingRow.estimate.desc())
+    )
+    return list(dict.fromkeys(str(column) for column in rows))
+
+
+def reference_with(session: Session, workspace: str, digest: str | None) -> ReferenceRow | None:
+    """The reference of that digest."""
+    return session.scalars(
+        select(ReferenceRow).where(ReferenceRow.workspace == workspace, ReferenceRow.digest == digest).limit(1)
+    ).first()

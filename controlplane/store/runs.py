@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from controlplane.domain.monitor import Monitor, RunKind, Window
 from controlplane.domain.verdict import DetectorState, Finding, Score, Verdict
 from controlplane.errors import LeaseLost
-from controlplane.store.tables import DetectorRow, FindingRow, PartRow, RunRow, ScoreRow, new_id
+from controlplane.store.base import new_id, won
+from controlplane.store.tables import DetectorRow, FindingRow, PartRow, RunRow, ScoreRow
 
 CLAIMED, RECORDED = "claimed", "recorded"
 
@@ -129,12 +130,12 @@ def _take_over(
 ) -> Claim | None:
     if row.lease_expires > now and not is_gone(row.owner):
         return None
-    taken = session.execute(
+    if not won(
+        session,
         update(RunRow)
         .where(RunRow.id == row.id, RunRow.state == CLAIMED, RunRow.fence == row.fence)
-        .values(owner=owner, lease_expires=now + lease, attempt=row.attempt + 1, fence=row.fence + 1, claimed_at=now)
-    )
-    if taken.rowcount != 1:
+        .values(owner=owner, lease_expires=now + lease, attempt=row.attempt + 1, fence=row.fence + 1, claimed_at=now),
+    ):
         return None
     session.refresh(row)
     return _claim(row)
@@ -190,7 +191,8 @@ def record_run(
     seconds: float,
 ) -> None:
     """Store what a run found, if this claim still holds it; raises LeaseLost, and nothing is stored."""
-    done = session.execute(
+    if not won(
+        session,
         update(RunRow)
         .where(RunRow.id == claim.run_id, RunRow.state == CLAIMED, RunRow.fence == claim.fence)
         .values(
@@ -201,9 +203,8 @@ def record_run(
             version=version,
             n_rows=sum(part.n_rows for part in parts),
             seconds=seconds,
-        )
-    )
-    if done.rowcount != 1:
+        ),
+    ):
         raise LeaseLost(f"run {claim.run_id} of {claim.monitor} was taken over by another process")
     if parts:
         session.execute(insert(PartRow), [{"run_id": claim.run_id, **asdict(part)} for part in parts])

@@ -1,0 +1,88 @@
+"""The composition root: settings and job files in, a wired engine out. The only module that knows every adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from controlplane import ports
+from controlplane.config import Jobs, Settings, load_valid, make_params, resolve_options, silence_telemetry
+from controlplane.domain.monitor import Monitor, SourceSpec
+from controlplane.engine.context import Context
+from controlplane.errors import ConfigError, Problem
+from controlplane.ports import Notifier, Source
+from controlplane.registry import Registry
+from controlplane.store import Store
+from controlplane.workers import Workers
+
+_PRELOAD = ("numpy", "pyarrow.compute", "controlplane.engine.measure")
+
+
+def open_store(settings: Settings, read_only: bool = False) -> Store:
+    """The store of an installation, with a schema that this version needs; raises StoreError."""
+    store = Store(settings.database, settings.workspace, read_only)
+    if read_only:
+        store.require_current()
+    else:
+        store.migrate()
+    return store
+
+
+def open_registry(settings: Settings) -> Registry:
+    """The model registry; nothing is asked of it yet."""
+    return Registry(settings.tracking_uri, settings.registry_uri, str(settings.home / "artifacts"))
+
+
+@contextmanager
+def open_app(
+    settings: Settings,
+    observe: Callable[[str], None] = lambda step: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[Context, tuple[Problem, ...]]]:
+    """Wire everything for running monitors, and let go of it at the end.
+
+    Monitors whose files are in order are wired; the problems of the others come beside, for the caller to show.
+    """
+    silence_telemetry()
+    jobs, problems = load_valid(settings.jobs, settings.workspace)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    store = open_store(settings)
+    with Workers(settings.workers, _PRELOAD) as workers:
+        context = Context(
+            store=store,
+            registry=open_registry(settings),
+            workers=workers,
+            home=settings.home,
+            monitors={monitor.name: monitor for monitor in jobs.monitors},
+            open_source=_source_opener(jobs),
+            open_notifier=_notifier_opener(jobs),
+            lease=timedelta(seconds=settings.lease_seconds),
+            observe=observe,
+            stopping=stopping,
+        )
+        try:
+            yield context, problems
+        finally:
+            store.close()
+
+
+def _source_opener(jobs: Jobs) -> Callable[[Monitor, SourceSpec], Source]:
+    def open_source(monitor: Monitor, spec: SourceSpec) -> Source:
+        params = make_params("sources", spec.kind, resolve_options(spec.options, jobs.folder))
+        source: Source = ports.load("sources", spec.kind)(params, monitor.columns)
+        return source
+
+    return open_source
+
+
+def _notifier_opener(jobs: Jobs) -> Callable[[str], Notifier]:
+    def open_notifier(name: str) -> Notifier:
+        spec = jobs.receivers.get(name)
+        if spec is None:
+            raise ConfigError(f"unknown receiver {name!r}; {ports.suggest(name, sorted(jobs.receivers))}")
+        params = make_params("notifiers", spec.kind, resolve_options(spec.options, jobs.folder))
+        notifier: Notifier = ports.load("notifiers", spec.kind)(params)
+        return notifier
+
+    return open_notifier
