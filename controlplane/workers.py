@@ -231,8 +231,11 @@ class _Child:
 
     @property
     def spent(self) -> bool:
-        """Whether the next task should get another child: this one died while idle, or has leaked long enough."""
-        return self._tasks >= _TASKS_EACH or bool(wait([self._process.sentinel], 0))
+        """Whether the next task should get another child: this one died while idle, or has leaked long enough.
+
+        An idle child says nothing, so that anything to read is its end, which comes earlier than its exit code.
+        """
+        return self._tasks >= _TASKS_EACH or bool(wait([self._pipe, self._process.sentinel], 0))
 
     def ask(self, request: bytes, limit: float) -> Result:
         """Have the task run; raises _Ended when the child dies or the limit passes first."""
