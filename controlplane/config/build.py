@@ -1,0 +1,77 @@
+"""A sound job file -> the frozen monitor of the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from controlplane.config.forms import CheckForm, DefaultsForm, JobForm, ScheduleForm
+from controlplane.config.kinds import find, make_params
+from controlplane.config.values import cron_of
+from controlplane.domain.monitor import (
+    CheckSpec,
+    Columns,
+    Guards,
+    Limit,
+    ModelRef,
+    Monitor,
+    Schedule,
+    SourceSpec,
+    Tolerance,
+)
+
+
+def to_monitor(form: JobForm, data: Mapping[str, Any], name: str, workspace: str, defaults: DefaultsForm) -> Monitor:
+    """The monitor a job file describes.
+
+    Options of sources stay as written (`${VAR}`s unexpanded, paths relative), since the monitor is stored; parameters
+    of checks are made whole, so that its digest tells when a default changed.
+    """
+    columns = form.columns.model_dump()
+    return Monitor(
+        name=name,
+        model=ModelRef(form.model.name, form.model.alias),
+        source=_source(data["source"]),
+        columns=Columns(**{**columns, "features": tuple(columns["features"])}),
+        schedule=_schedule(form.schedule),
+        checks=tuple(_check(check) for check in form.checks),
+        reference=_source(data["reference"]) if form.reference else None,
+        labels=_source(data["labels"]) if form.labels else None,
+        sample_rows=form.sample_rows,
+        tolerance=Tolerance(**form.tolerance.model_dump()),
+        reaction=form.reaction,
+        rollback_targets=tuple(form.rollback_targets),
+        guards=Guards(form.guards.cooldown, form.guards.approval_expires),
+        receivers=tuple(defaults.receivers if form.receivers is None else form.receivers),
+        owner=form.owner or defaults.owner,
+        risk_tier=form.risk_tier,
+        runbook=form.runbook,
+        workspace=workspace,
+    )
+
+
+def _source(data: Mapping[str, Any]) -> SourceSpec:
+    return SourceSpec(data["kind"], {key: value for key, value in data.items() if key != "kind"})
+
+
+def _schedule(form: ScheduleForm) -> Schedule:
+    cron, window = form.cron, form.window
+    if form.every is not None:
+        cron, window = cron_of(form.every), form.every
+    assert cron is not None and window is not None
+    return Schedule(cron, window, form.delay, form.starts, form.catch_up)
+
+
+def _check(form: CheckForm) -> CheckSpec:
+    limits = [Limit(measure, limit.max, limit.min, limit.warn) for measure, limit in form.limits.items()]
+    return CheckSpec(
+        name=form.name or form.check,
+        kind=form.check,
+        params=asdict(make_params("checks", form.check, form.params)),
+        limits=tuple(sorted(limits or find("checks", form.check).default_limits, key=lambda limit: limit.measure)),
+        min_rows=form.min_rows,
+        timeout=form.timeout.total_seconds(),
+        memory=form.memory,
+        dry_run=form.dry_run,
+    )

@@ -1,0 +1,79 @@
+"""What the parts of a job file must be to each other. Reads plain data, so that one mistake hides no other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from controlplane.config.kinds import check_options, find
+from controlplane.config.lines import Loc, Wrong
+from controlplane.config.report import Report
+from controlplane.ports import Need, suggest
+
+RESERVED = ("source", "registry", "reference", "blind")
+
+
+def check_checks(report: Report, data: Mapping[str, Any]) -> None:
+    """Each check must be known, named once, take its parameters, and limit what it measures."""
+    checks = data.get("checks")
+    seen: dict[str, int] = {}
+    for index, item in enumerate(checks if isinstance(checks, list) else []):
+        if not isinstance(item, Mapping) or not isinstance(item.get("check"), str):
+            continue
+        loc: Loc = ("checks", index)
+        name = item.get("name", item["check"])
+        if name in RESERVED:
+            report.add((*loc, "name"), f"the name {name!r} is taken by the product", "give the check another 'name'")
+        elif name in seen:
+            report.add((*loc, "name"), f"two checks are named {name!r}", f"give item {index + 1} another 'name'")
+        elif isinstance(name, str):
+            seen[name] = index
+        try:
+            check = find("checks", item["check"])
+        except Wrong as wrong:
+            report.add_wrong((*loc, "check"), wrong)
+            continue
+        params = item.get("params", {})
+        if isinstance(params, Mapping):
+            check_options(report, (*loc, "params"), check.Params, params)
+        _check_limits(report, loc, item, check)
+        _check_needs(report, loc, data, item["check"], check.needs)
+
+
+def _check_limits(report: Report, loc: Loc, item: Mapping[str, Any], check: Any) -> None:
+    limits = item.get("limits")
+    if "limits" not in item and not check.default_limits:
+        report.add((*loc, "check"), f"{item['check']} has no limits of its own", "give 'limits'")
+    for measure in limits if isinstance(limits, Mapping) else []:
+        if measure not in check.measures:
+            wrong = f"{item['check']} does not measure {measure!r}"
+            report.add((*loc, "limits", measure), wrong, suggest(measure, list(check.measures)))
+
+
+def _check_needs(report: Report, loc: Loc, data: Mapping[str, Any], kind: str, needs: Collection[Need]) -> None:
+    columns = data.get("columns")
+    if Need.REFERENCE in needs and "reference" not in data:
+        report.add((*loc, "check"), f"{kind} needs a reference", "say where its rows are under 'reference'")
+    if Need.LABELS in needs and isinstance(columns, Mapping) and "label" not in columns:
+        report.add((*loc, "check"), f"{kind} needs labels", "name their column as 'label' under 'columns'")
+
+
+def check_labels(report: Report, data: Mapping[str, Any]) -> None:
+    """Labels from a source of their own can only be joined by row id."""
+    columns = data.get("columns")
+    if "labels" not in data or not isinstance(columns, Mapping):
+        return
+    for part in ("row_id", "label"):
+        if part not in columns:
+            report.add(
+                ("columns", part), f"missing key {part!r} in columns", "labels of their own are joined by row_id"
+            )
+
+
+def check_receivers(report: Report, named: Any, loc: Loc, known: Collection[str]) -> None:
+    """Each receiver must exist, and be named once."""
+    for index, name in enumerate(named if isinstance(named, list) else []):
+        if isinstance(name, str) and name not in known:
+            report.add((*loc, index), f"unknown receiver {name!r}", suggest(name, sorted(known)))
+        elif name in named[:index]:
+            report.add((*loc, index), f"receiver {name!r} is named twice", "once is enough")
