@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from controlplane.domain.monitor import Monitor, RunKind, Window
 from controlplane.engine import alerting, followups, intents, references, rollback
 from controlplane.engine.context import Context
 from controlplane.engine.look import see
 from controlplane.engine.run import Run, run_window
-from controlplane.engine.schedule import due
+from controlplane.engine.schedule import due, next_due
 from controlplane.errors import LeaseLost, RegistryError
 from controlplane.store import runs
 
@@ -23,10 +25,29 @@ def due_windows(context: Context, monitor: Monitor) -> list[Window]:
     return due(monitor.schedule, last, context.now())
 
 
+def newest_window(context: Context, monitor: Monitor) -> Window:
+    """The window to look at when nobody named one: the next due one, else the newest complete one."""
+    return (due_windows(context, monitor) or due(replace(monitor.schedule, starts=None), None, context.now()))[0]
+
+
+def next_due_at(context: Context, monitor: Monitor) -> datetime:
+    """When the next window of a monitor will be due."""
+    with context.store.begin() as session:
+        last = runs.last_window_end(session, context.workspace, monitor.name)
+    schedule = monitor.schedule
+    first = context.now() if schedule.starts is None else schedule.starts + schedule.window - timedelta(minutes=1)
+    return next_due(schedule, first if last is None else last)
+
+
+def begin(context: Context) -> None:
+    """Apply what people asked for."""
+    intents.apply(context)
+
+
 def tick(context: Context) -> list[Run]:
     """Do all that is due now: one window a monitor at a time, so that no monitor waits for another's backlog."""
     recorded: list[Run] = []
-    intents.apply(context)
+    begin(context)
     settle(context)
     waiting = set(context.monitors)
     while waiting and not context.stopping():
@@ -47,7 +68,7 @@ def run_next(context: Context, monitor: Monitor) -> Run | None:
     windows = due_windows(context, monitor)
     if not windows:
         return None
-    _prepare(context, monitor)
+    prepare(context, monitor)
     try:
         return run_window(context, monitor, windows[0], RunKind.SCHEDULED)
     except LeaseLost as error:
@@ -63,7 +84,7 @@ def settle(context: Context) -> None:
     followups.run(context)
 
 
-def _prepare(context: Context, monitor: Monitor) -> None:
+def prepare(context: Context, monitor: Monitor) -> None:
     """Build the reference of a version that is new, so that its first window can be compared."""
     try:
         version = see(context, monitor)

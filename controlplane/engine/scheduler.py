@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from controlplane.engine import cycle
@@ -15,11 +16,9 @@ from controlplane.errors import ControlPlaneError
 _log = logging.getLogger(__name__)
 
 
-def serve(open_context: Callable[[Callable[[], bool]], Context], every: float) -> None:
-    """Tick every `every` seconds until SIGTERM or SIGINT; the step in hand is finished, the rest is left claimed by
-    nobody. The context is opened once, with the question whether to stop."""
-    from apscheduler.schedulers.background import BackgroundScheduler
-
+@contextmanager
+def stopping_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set: the step in hand is finished, the rest is not begun."""
     stop = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -27,14 +26,24 @@ def serve(open_context: Callable[[Callable[[], bool]], Context], every: float) -
         _log.info("%s: finishing what is in hand", signal.Signals(number).name)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
-    context = open_context(stop.is_set)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def serve(context: Context, every: float, stop: threading.Event) -> None:
+    """Tick every `every` seconds until `stop` is set; a tick that takes longer is not doubled, only late."""
+    from apscheduler.schedulers.background import BackgroundScheduler
+
     ticks = BackgroundScheduler(timezone="UTC")
     ticks.add_job(
         tick, "interval", args=(context,), seconds=every, max_instances=1, coalesce=True, next_run_time=context.now()
     )
     ticks.start()
+    _log.info("watching %s; looking every %g s", ", ".join(sorted(context.monitors)) or "nothing", every)
     stop.wait()
     ticks.shutdown(wait=True)
 

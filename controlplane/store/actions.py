@@ -202,6 +202,11 @@ def free_alias_lease(session: Session, workspace: str, registry_key: str, holder
     )
 
 
+def replays_of(session: Session, action_id: str) -> list[ReplayRow]:
+    """The proof of an action."""
+    return list(session.scalars(select(ReplayRow).where(ReplayRow.action_id == action_id)))
+
+
 def find_action(session: Session, workspace: str, prefix: str) -> list[ActionRow]:
     """The actions whose id starts with `prefix`, newest first; an empty prefix gives all of them."""
     query = (

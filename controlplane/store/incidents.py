@@ -175,3 +175,14 @@ def find_incident(session: Session, workspace: str, prefix: str) -> list[Inciden
         .order_by(IncidentRow.id.desc())
     )
     return list(session.scalars(query))
+
+
+def story(session: Session, incident_id: str) -> list[tuple[TransitionRow, list[DeliveryRow]]]:
+    """What happened to an incident, oldest first, with who was told of each change."""
+    changes = session.scalars(
+        select(TransitionRow).where(TransitionRow.incident_id == incident_id).order_by(TransitionRow.id)
+    ).all()
+    sent = session.scalars(
+        select(DeliveryRow).where(DeliveryRow.transition_id.in_([change.id for change in changes]))
+    ).all()
+    return [(change, [row for row in sent if row.transition_id == change.id]) for change in changes]

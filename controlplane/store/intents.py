@@ -56,6 +56,11 @@ def waiting(session: Session, workspace: str) -> list[IntentRow]:
     return list(session.scalars(query))
 
 
+def intent_of(session: Session, intent_id: str) -> IntentRow:
+    """The intent of that id, as it is now."""
+    return session.get_one(IntentRow, intent_id)
+
+
 def end_intent(session: Session, intent: IntentRow, state: str, result: str, now: datetime) -> bool:
     """Say what became of an intent; False where somebody else applied it first."""
     return won(

@@ -15,6 +15,7 @@ from controlplane.domain.monitor import Monitor
 from controlplane.domain.verdict import Outcome
 from controlplane.store.base import new_id, won
 from controlplane.store.tables import (
+    ActionRow,
     ConfigRow,
     EvidenceRow,
     FindingRow,
@@ -111,6 +112,20 @@ def holdings(session: Session, workspace: str, registry_key: str) -> list[Holdin
             .order_by(HoldingRow.sequence)
         )
     ]
+
+
+def holdings_of(session: Session, workspace: str, model: str) -> list[tuple[HoldingRow, str]]:
+    """Every holding of a model's aliases (or of `MODEL@ALIAS`), oldest first, with the reason of our own moves."""
+    wanted = HoldingRow.registry_key.endswith(f" {model}", autoescape=True)
+    if "@" not in model:
+        wanted = HoldingRow.registry_key.contains(f" {model}@", autoescape=True)
+    query = (
+        select(HoldingRow, ActionRow.why)
+        .outerjoin(ActionRow, ActionRow.id == HoldingRow.action_id)
+        .where(HoldingRow.workspace == workspace, wanted)
+        .order_by(HoldingRow.registry_key, HoldingRow.sequence)
+    )
+    return [(row, why or "") for row, why in session.execute(query)]
 
 
 def see_holder(

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "engine": SIBLINGS | BELOW,
     "app": {"engine", "config"} | SIBLINGS | BELOW,
     "demo": {"app", "domain", "errors"},
-    "cli": {"app", "config", "demo", "ports", "domain", "errors"},
+    "cli": {"app", "config", "demo", "engine", "store", "rmf", "ports", "domain", "errors"},
     "dashboards": {"store", "domain"},
 }
 """A place is the first name below `controlplane`; every place may import itself."""
@@ -43,7 +43,6 @@ LIBRARIES = {
     "mlflow": ("registry", "models", "engine.followups", "demo"),
     "numpy": ("profiles", "ports", "checks", "models", "sources", "engine", "demo"),
     "pandas": ("models", "engine.followups", "dashboards", "demo"),
-    "pebble": ("workers",),
     "pyarrow": ("profiles", "ports", "checks", "models", "sources", "engine", "workers", "demo"),
     "pydantic": ("config",),
     "pydantic_core": ("config",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from controlplane.store.database import VERSION_TABLE
-from controlplane.store.tables import Row
+from controlplane.store.tables import RunRow
 
 
 def _ours(name: str | None, kind: str, _: object) -> bool:
@@ -14,7 +14,7 @@ def _ours(name: str | None, kind: str, _: object) -> bool:
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Row.metadata,
+    target_metadata=RunRow.metadata,
     version_table=VERSION_TABLE,
     include_name=_ours,
     render_as_batch=True,

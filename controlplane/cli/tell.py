@@ -1,0 +1,95 @@
+"""Commands that tell: `history` and `report rmf`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controlplane.cli.show import Json, ago, console, print_json, row_of, settings, table
+from controlplane.errors import ConfigError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(history)
+    report = typer.Typer(help="Reports made from live evidence.", no_args_is_help=True)
+    report.command("rmf")(rmf)
+    report.callback()(lambda: None)
+    app.add_typer(report, name="report")
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    HTML = "html"
+    JSON = "json"
+
+
+def history(
+    model: Annotated[str, typer.Argument(help="A registered model, or MODEL@ALIAS.")], as_json: Json = False
+) -> None:
+    """Which version held a model's aliases, since when, and whether we moved it."""
+    from controlplane.app import open_store
+    from controlplane.store import records
+
+    store = open_store(settings())
+    with store.begin() as session:
+        rows = records.holdings_of(session, store.workspace, model)
+    if not rows:
+        raise ConfigError(f"no history of {model!r}; its alias was never looked at by a run here")
+    if as_json:
+        print_json({"history": [row_of(row) | {"why": why} for row, why in rows]})
+        return
+    cells = [
+        (
+            row.registry_key.rpartition(" ")[2],
+            row.version,
+            ago(row.since),
+            "us" if row.action_id else "somebody else" if row.sequence else "",
+            why,
+        )
+        for row, why in rows
+    ]
+    table(f"{model}: who held it", ("alias", "version", "since", "moved by", "why"), cells)
+
+
+def rmf(
+    written: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.HTML,
+    out: Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="The period the report looks back on.")] = 90,
+) -> None:
+    """The NIST AI RMF rows and the evidence behind each: fresh, stale or missing; nothing attested is claimed."""
+    from controlplane.app import open_store
+    from controlplane.config import load_valid
+    from controlplane.domain.monitor import Window
+    from controlplane.rmf import catalogue, report
+    from controlplane.store import incidents, records
+
+    chosen = settings()
+    jobs, _ = load_valid(chosen.jobs, chosen.workspace)
+    store = open_store(chosen)
+    with store.begin() as session:
+        evidence = records.evidence_of(session, store.workspace)
+        rows = [incidents.incident_of(row) for row in incidents.find_incident(session, store.workspace, "")]
+    now = datetime.now(UTC)
+    period = Window(now - timedelta(days=days), now)
+    about = report.Context(
+        ", ".join(str(monitor.model) for monitor in jobs.monitors), jobs.organization, period, jobs.monitors
+    )
+    made = report.build(about, evidence, rows, catalogue.produced(), now)
+    text = report.to_html(made) if written is Format.HTML else report.to_json(made)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = out.with_name(out.name + ".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(out)
+    except OSError as error:
+        raise ConfigError(f"the report cannot be written to {out}: {error.strerror}") from None
+    console(stderr=True).print(f"the report is in {out}", markup=False)
