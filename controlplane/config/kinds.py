@@ -49,11 +49,8 @@ def find(table: str, kind: str) -> Any:
 
 
 def params_of(table: str, kind: str) -> type:
-    """The `Params` dataclass of a kind; raises ConfigError."""
-    try:
-        found: type = find(table, kind).Params
-    except Wrong as wrong:
-        raise ConfigError(str(wrong)) from None
+    """The `Params` dataclass of a kind; raises Wrong."""
+    found: type = find(table, kind).Params
     return found
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from controlplane.errors import ConfigError
+
 Loc = tuple[str | int, ...]
 
 _MOST_VALUES = 20_000
@@ -22,7 +24,7 @@ _PLAIN = {
 }
 
 
-class Wrong(ValueError):
+class Wrong(ConfigError):
     """A value that cannot be used: what is wrong with it, and what would be valid."""
 
     def __init__(self, wrong: str, valid: str = "") -> None:

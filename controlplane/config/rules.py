@@ -21,12 +21,13 @@ def check_checks(report: Report, data: Mapping[str, Any]) -> None:
         if not isinstance(item, Mapping) or not isinstance(item.get("check"), str):
             continue
         loc: Loc = ("checks", index)
-        name = item.get("name", item["check"])
+        given = item.get("name", item["check"])
+        name = given if isinstance(given, str) else ""
         if name in RESERVED:
             report.add((*loc, "name"), f"the name {name!r} is taken by the product", "give the check another 'name'")
         elif name in seen:
             report.add((*loc, "name"), f"two checks are named {name!r}", f"give item {index + 1} another 'name'")
-        elif isinstance(name, str):
+        elif name:
             seen[name] = index
         try:
             check = find("checks", item["check"])

@@ -36,6 +36,9 @@ checks:
 """
 
 
+BUILT_IN = dict(ports.CHECKS)
+
+
 class Drift:
     """A check with parameters and a default limit, that needs a reference."""
 
@@ -77,6 +80,13 @@ def two_checks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(ports.CHECKS, name)
     monkeypatch.setitem(ports.CHECKS, "drift", f"{module.__name__}:Drift")
     monkeypatch.setitem(ports.CHECKS, "performance", f"{module.__name__}:Performance")
+
+
+@pytest.fixture
+def built_in_checks(monkeypatch: pytest.MonkeyPatch, two_checks: None) -> None:
+    """Puts the product's own checks back."""
+    for name, target in BUILT_IN.items():
+        monkeypatch.setitem(ports.CHECKS, name, target)
 
 
 @pytest.fixture

@@ -149,6 +149,7 @@ MISTAKES = [
     ("warn: 0.1", "min: 0.1", "17: limits.drift: both 'max' and 'min' are given; give exactly one of them"),
     ("warn: 0.1", "warn: 0.3", "17: limits.drift: warn 0.3 is not below max 0.2; it must come before the limit"),
     ("max: 0.2", "max: .inf", "17: limits.drift.max is '.inf'; it must be a number"),
+    ("    limits:", "    name: [a]\n    limits:", "17: name is a list; it must be text"),
     (
         "    limits:",
         "    name: blind\n    limits:",

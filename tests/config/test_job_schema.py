@@ -7,7 +7,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from controlplane import ports
 from controlplane.config import json_schema
+from controlplane.errors import ConfigError
 
 
 @pytest.fixture
@@ -94,3 +96,9 @@ def test_each_measure_says_what_it_means(schema: dict[str, Any]) -> None:
         branch["if"]["properties"]["check"]["const"]: branch["then"]["properties"]["limits"] for branch in branches
     }
     assert limits["performance"]["properties"]["accuracy"]["description"] == "the share of right answers (share)"
+
+
+def test_a_plugin_that_cannot_be_loaded_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ports.CHECKS, "gone", "no_such_module:Gone")
+    with pytest.raises(ConfigError, match=r"^check 'gone' cannot be loaded \(No module named 'no_such_module'\)"):
+        json_schema()
