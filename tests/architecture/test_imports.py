@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "app": {"engine", "config"} | SIBLINGS | BELOW,
     "demo": {"app", "domain", "errors"},
     "cli": {"app", "config", "demo", "engine", "store", "rmf", "ports", "domain", "errors"},
-    "dashboards": {"store", "domain"},
+    "__main__": {"cli"},
+    "dashboards": {"store", "domain", "errors"},
 }
 """A place is the first name below `controlplane`; every place may import itself."""
 

@@ -33,7 +33,7 @@ print(json.dumps(loaded_by))
 
 HELP = """
 import contextlib, io, json, sys
-from controlplane.cli import main
+from controlplane.cli.main import main
 sys.argv = ["controlplane", "--help"]
 said = io.StringIO()
 with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
-from controlplane.cli import app
+
+from controlplane.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())
@@ -31,7 +32,7 @@ def commands() -> Iterator[list[str]]:
     )
 
 
-@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+@pytest.mark.parametrize("arguments", list(commands()), ids=" ".join)
 def test_every_command_started_in_a_container_is_one_of_ours(arguments: list[str]) -> None:
     command, name, rest = typer.main.get_command(app), "controlplane", arguments
     while hasattr(command, "resolve_command"):
@@ -47,7 +48,7 @@ def test_ports_are_reachable_from_this_machine_only() -> None:
 def test_no_secret_stands_in_a_file() -> None:
     for path in (ROOT / "docker").iterdir():
         if path.name not in (".env", "jobs.env"):
-            assert not re.search(r"(PASSWORD|SECRET|TOKEN)\w*[=:][ \t]*(?!\$\{)\S", path.read_text())
+            assert not re.search(r"(?m)^\s*\w*(PASSWORD|SECRET|TOKEN)\w*[=:][ \t]*(?!\$\{)\S", path.read_text())
             assert not re.search(r"://[^/\s:]+:(?!\$\{)[^@\s]+@", path.read_text())
 
 

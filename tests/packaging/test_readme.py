@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from controlplane.cli import app
 
+from controlplane.cli.main import app
 from controlplane.config import Settings, load_jobs
 from controlplane.ports import CHECKS, NOTIFIERS, SOURCES, load
 
