@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from controlplane import ports
 from controlplane.config import Jobs, Settings, load_valid, make_params, resolve_options, silence_telemetry
@@ -39,6 +39,7 @@ def open_app(
     settings: Settings,
     observe: Callable[[str], None] = lambda step: None,
     stopping: Callable[[], bool] = lambda: False,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[tuple[Context, tuple[Problem, ...]]]:
     """Wire everything for running monitors, and let go of it at the end.
 
@@ -60,6 +61,7 @@ def open_app(
             lease=timedelta(seconds=settings.lease_seconds),
             observe=observe,
             stopping=stopping,
+            now=now,
         )
         try:
             yield context, problems

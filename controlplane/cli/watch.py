@@ -42,7 +42,7 @@ def build_reference(
 
     with progress(f"building the reference of {monitor}", as_json) as step, open_app(settings(), step) as opened:
         context, chosen = opened[0], pick(monitor, *opened)
-        row = references.build(context, chosen, version or see(context, chosen))
+        row = references.build(context, chosen, version or see(context, chosen)[0])
     if as_json:
         print_json({"reference": row_of(row)})
     else:

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,14 +17,6 @@ from controlplane.store import Store
 from controlplane.workers import Workers
 
 _TOKEN = uuid4().hex[:8]
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _ignore(step: str) -> None:
-    """Nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +30,10 @@ class Context:
     monitors: Mapping[str, Monitor]
     open_source: Callable[[Monitor, SourceSpec], Source]
     open_notifier: Callable[[str], Notifier]
-    now: Callable[[], datetime] = _utc_now
-    observe: Callable[[str], None] = _ignore
-    lease: timedelta = timedelta(minutes=10)
-    stopping: Callable[[], bool] = lambda: False
+    now: Callable[[], datetime]
+    observe: Callable[[str], None]
+    stopping: Callable[[], bool]
+    lease: timedelta
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{_TOKEN}")
 
     @property

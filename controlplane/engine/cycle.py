@@ -87,7 +87,7 @@ def settle(context: Context) -> None:
 def prepare(context: Context, monitor: Monitor) -> None:
     """Build the reference of a version that is new, so that its first window can be compared."""
     try:
-        version = see(context, monitor)
+        version, _ = see(context, monitor)
     except RegistryError:
         return
     why = references.ensure(context, monitor, version)

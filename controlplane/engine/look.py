@@ -30,13 +30,14 @@ class Look:
     results: tuple[CheckResult, ...]
     parts: tuple[Part, ...] = ()
     version: str | None = None
+    tenure: int = 0
     reference_digest: str = ""
 
 
 def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
     """Measure one window. Whatever goes wrong outside becomes the ERROR or INCONCLUSIVE of what could not be seen."""
     try:
-        version = see(context, monitor)
+        version, tenure = see(context, monitor)
     except RegistryError as error:
         return Look((CheckResult(REGISTRY, None, error=str(error)),))
     context.observe("resolved")
@@ -45,11 +46,11 @@ def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
     try:
         parts, unknown = _freeze(context, monitor, window, seed, rows)
     except (SourceError, ConfigError) as error:
-        return Look((holds, CheckResult(SOURCE, None, error=str(error))), (), version)
+        return Look((holds, CheckResult(SOURCE, None, error=str(error))), (), version, tenure)
     context.observe("frozen")
     if not parts:
         said = f"no rows from {window}" + (f"; {unknown} rows of unknown version" if unknown else "")
-        return Look((holds, CheckResult(SOURCE, None, blind=said)), (), version)
+        return Look((holds, CheckResult(SOURCE, None, blind=said)), (), version, tenure)
     results = _measure(context, monitor, window, seed, parts, rows)
     context.observe("measured")
     own = rows.get(version)
@@ -60,16 +61,18 @@ def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
     digest = "" if own is None else own.digest
     total = sum(part.n_rows for part in parts)
     seen = CheckResult(SOURCE, None, seen=f"{total} rows in the window")
-    return Look((holds, seen, *results), stored, version, digest)
+    return Look((holds, seen, *results), stored, version, tenure, digest)
 
 
-def see(context: Context, monitor: Monitor) -> str:
-    """Ask the registry who holds the alias, and note the answer in our own history; raises RegistryError."""
+def see(context: Context, monitor: Monitor) -> tuple[str, int]:
+    """Ask the registry who holds the alias, and note the answer in our own history; raises RegistryError.
+
+    Returns the version and its tenure: how many times the alias had been seen to change before it took it.
+    """
     holder = context.registry.holder(monitor.model)
     with context.store.begin() as session:
         key = context.registry.key(monitor.model)
-        records.see_holder(session, context.workspace, key, holder, context.now())
-    return holder
+        return holder, records.see_holder(session, context.workspace, key, holder, context.now())
 
 
 def earlier_holders(context: Context, monitor: Monitor, version: str | None) -> list[str]:

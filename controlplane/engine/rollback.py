@@ -186,7 +186,7 @@ def _move(context: Context, monitor: Monitor, row: ActionRow) -> None:
 
 def _verify(context: Context, monitor: Monitor, row: ActionRow) -> None:
     """Wait for the first window the target answered, and say whether it recovered."""
-    holder = see(context, monitor)
+    holder, _ = see(context, monitor)
     now = context.now()
     with context.store.begin() as session:
         if holder != row.to_version:

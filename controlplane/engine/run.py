@@ -93,7 +93,14 @@ def _record(context: Context, monitor: Monitor, claim: Claim, seen: Look, starte
     scores = scores_of(findings)
     earlier = earlier_holders(context, monitor, seen.version)
     now = context.now()
-    key = DetectorKey(monitor.workspace, monitor.name, seen.version or "unknown", seen.reference_digest, monitor.digest)
+    key = DetectorKey(
+        monitor.workspace,
+        monitor.name,
+        seen.version or "unknown",
+        seen.tenure,
+        seen.reference_digest,
+        monitor.digest,
+    )
     with context.store.begin() as session:
         feeds = claim.kind is RunKind.SCHEDULED
         before = runs.load_state(session, key) if feeds else DetectorState()

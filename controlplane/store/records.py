@@ -130,8 +130,8 @@ def holdings_of(session: Session, workspace: str, model: str) -> list[tuple[Hold
 
 def see_holder(
     session: Session, workspace: str, registry_key: str, version: str, now: datetime, action_id: str | None = None
-) -> None:
-    """Note which version holds an alias now; a change since the last look is a new holding.
+) -> int:
+    """Note which version holds an alias now, and return the holding's number; a change since the last look is new.
 
     A change we made ourselves (`action_id`) is exact; one by somebody else lies between the last look and this one.
     """
@@ -145,13 +145,14 @@ def see_holder(
         session.execute(
             update(HoldingRow).where(HoldingRow.id == last.id, HoldingRow.last_seen < now).values(last_seen=now)
         )
-        return
+        return last.sequence
+    sequence = 0 if last is None else last.sequence + 1
     session.add(
         HoldingRow(
             id=new_id(),
             workspace=workspace,
             registry_key=registry_key,
-            sequence=0 if last is None else last.sequence + 1,
+            sequence=sequence,
             version=version,
             since=now,
             unseen_since=None if last is None or action_id is not None else last.last_seen,
@@ -160,6 +161,7 @@ def see_holder(
         )
     )
     session.flush()
+    return sequence
 
 
 def store_followup(session: Session, workspace: str, kind: str, run_id: str, check: str, version: str) -> None:

@@ -36,11 +36,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class DetectorKey:
-    """What a detector's state belongs to; when a part changes, the state starts afresh."""
+    """What a detector's state belongs to; when a part changes, the state starts afresh.
+
+    `tenure` numbers the holdings of the alias: a version that comes back begins anew.
+    """
 
     workspace: str
     monitor: str
     version: str
+    tenure: int
     reference_digest: str
     config_digest: str
     detector_version: str = DetectorState.VERSION
@@ -230,6 +234,7 @@ def save_state(session: Session, claim: Claim, key: DetectorKey, scores: Sequenc
             workspace=key.workspace,
             monitor=key.monitor,
             version=key.version,
+            tenure=key.tenure,
             reference_digest=key.reference_digest,
             detector_version=key.detector_version,
             config_digest=key.config_digest,

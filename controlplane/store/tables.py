@@ -123,13 +123,14 @@ class ScoreRow(Row):
 
 
 class DetectorRow(Row):
-    """A detector's state after its last window; `key` is the digest of the five parts of its identity."""
+    """A detector's state after its last window; `key` is the digest of its identity."""
 
     __tablename__ = "cp_detector_states"
     key: Mapped[str] = mapped_column(_DIGEST, primary_key=True)
     workspace: Mapped[str] = mapped_column(_NAME)
     monitor: Mapped[str] = mapped_column(_NAME)
     version: Mapped[str] = mapped_column(_NAME)
+    tenure: Mapped[int]
     reference_digest: Mapped[str] = mapped_column(_DIGEST)
     detector_version: Mapped[str] = mapped_column(_NAME)
     config_digest: Mapped[str] = mapped_column(_DIGEST)

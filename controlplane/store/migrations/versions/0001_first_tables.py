@@ -168,6 +168,7 @@ def upgrade() -> None:
         sa.Column("workspace", sa.String(length=255), nullable=False),
         sa.Column("monitor", sa.String(length=255), nullable=False),
         sa.Column("version", sa.String(length=255), nullable=False),
+        sa.Column("tenure", sa.Integer(), nullable=False),
         sa.Column("reference_digest", sa.String(length=64), nullable=False),
         sa.Column("detector_version", sa.String(length=255), nullable=False),
         sa.Column("config_digest", sa.String(length=64), nullable=False),
