@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from controlplane.store.base import new_id
 from controlplane.store.database import Store
+from controlplane.store.rows import new_id
 
 __all__ = ["Session", "Store", "new_id"]

@@ -12,7 +12,7 @@ from controlplane.domain.action import LIVE, ActionState, Past, Plan, Refused, R
 from controlplane.domain.incident import IncidentState
 from controlplane.domain.monitor import Monitor
 from controlplane.errors import LeaseLost
-from controlplane.store.base import new_id, won
+from controlplane.store.rows import new_id, won
 from controlplane.store.runs import Claim, natural_key
 from controlplane.store.tables import (
     ActionRow,

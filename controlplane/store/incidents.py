@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from controlplane.domain.incident import Event, Incident, IncidentState, Severity, Silence, Transition
 from controlplane.domain.monitor import Monitor
-from controlplane.store.base import new_id, won
+from controlplane.store.rows import new_id, won
 from controlplane.store.runs import natural_key
 from controlplane.store.tables import DeliveryRow, IncidentRow, SilenceRow, TransitionRow
 

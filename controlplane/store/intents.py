@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from controlplane.store.base import new_id, won
+from controlplane.store.rows import new_id, won
 from controlplane.store.tables import IntentRow
 
 STORED, APPLIED, REFUSED = "stored", "applied", "refused"

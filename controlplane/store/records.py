@@ -13,7 +13,7 @@ from controlplane.domain.alias import Holding
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.monitor import Monitor
 from controlplane.domain.verdict import Outcome
-from controlplane.store.base import new_id, won
+from controlplane.store.rows import new_id, won
 from controlplane.store.tables import (
     ActionRow,
     ConfigRow,

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from controlplane.domain.monitor import Monitor, RunKind, Window
 from controlplane.domain.verdict import DetectorState, Finding, Score, Verdict
 from controlplane.errors import LeaseLost
-from controlplane.store.base import new_id, won
+from controlplane.store.rows import new_id, won
 from controlplane.store.tables import DetectorRow, FindingRow, PartRow, RunRow, ScoreRow
 
 CLAIMED, RECORDED = "claimed", "recorded"

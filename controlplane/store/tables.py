@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from controlplane.store.base import Row, new_id
+from controlplane.store.rows import Row, new_id
 
 _ID = String(26)
 _NAME = String(255)
