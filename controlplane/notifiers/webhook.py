@@ -82,15 +82,15 @@ class Webhook:
             raise DeliveryError(f"webhook {self._host} answered {status}, a redirect; give its final URL", True)
         raise DeliveryError(f"webhook {self._host} answered {status}", status not in _RETRY and status < 500)
 
-    def _headers(self, key: str, body: bytes) -> dict[str, str]:
-        headers = dict(self._params.headers)
-        headers |= {"Content-Type": "application/json", "User-Agent": "controlplane", "Idempotency-Key": key}
+    def _headers(self, key: str, body: bytes) -> httpx.Headers:
+        headers = httpx.Headers({"User-Agent": "controlplane", **self._params.headers})
+        headers.update({"Content-Type": "application/json", "Idempotency-Key": key})
         if self._params.secret is not None:
             digest = hmac.new(self._params.secret.encode(), body, hashlib.sha256).hexdigest()
             headers["X-ControlPlane-Signature"] = f"sha256={digest}"
         return headers
 
-    async def _post(self, body: bytes, headers: dict[str, str]) -> int:
+    async def _post(self, body: bytes, headers: httpx.Headers) -> int:
         # httpx limits each read by itself, so a server that drips bytes would hold us for ever: this bounds them all.
         async with asyncio.timeout(self._params.timeout), httpx.AsyncClient(timeout=self._params.timeout) as client:
             async with client.stream("POST", self._params.url, content=body, headers=headers) as response:
