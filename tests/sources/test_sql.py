@@ -131,16 +131,13 @@ def test_the_database_filters_a_table_with_bound_parameters(postgres: str) -> No
 def test_rows_are_streamed_from_a_cursor_on_the_server(postgres: str, how: dict[str, str]) -> None:
     run(postgres, "DROP TABLE IF EXISTS t", "CREATE TABLE t (at timestamptz)")
     run(postgres, "INSERT INTO t SELECT timestamptz '2026-01-02 00:00Z' FROM generate_series(1, 500)")
-    batches = Sql(Sql.Params(postgres, **how, batch_rows=10), Columns("at")).fetch(DAY)
-    assert next(batches).num_rows == 10
+    open_now = sa.text("SELECT query FROM pg_stat_activity WHERE state = 'idle in transaction'")
     look = sa.create_engine(postgres, poolclass=sa.NullPool)
-    with look.connect() as connection:
-        open_now = (
-            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'FETCH FORWARD%' AND state LIKE 'idle in tr%'"
-        )
-        assert connection.exec_driver_sql(open_now).scalar() == 1
-    look.dispose()
-    assert sum(batch.num_rows for batch in batches) == 490
+    with closing(Sql(Sql.Params(postgres, **how, batch_rows=10), Columns("at")).fetch(DAY)) as batches:
+        assert next(batches).num_rows == 10
+        with look.connect() as connection:
+            assert connection.scalar(open_now).startswith("FETCH FORWARD")
+        assert sum(batch.num_rows for batch in batches) == 490
 
 
 @pytest.mark.parametrize("place", ["sqlite", "postgres"])
