@@ -19,6 +19,7 @@ HEAVY = {
     "torch",
     "transformers",
 }
+ON_PURPOSE = {"controlplane.models.warm": "what the server of children loads once, so that no child has to"}
 
 IMPORT_EACH = """
 import importlib, json, sys
@@ -56,7 +57,7 @@ def test_importing_any_module_loads_no_heavy_library() -> None:
         parts = path.relative_to(ROOT).with_suffix("").parts
         if not {"demo", "migrations"} & set(parts):
             names.append(".".join(parts).removesuffix(".__init__"))
-    loaded_by = probe(IMPORT_EACH, json.dumps(names))
+    loaded_by = probe(IMPORT_EACH, json.dumps(sorted(set(names) - set(ON_PURPOSE))))
     assert isinstance(loaded_by, dict)
     assert {library: module for library, module in loaded_by.items() if library in HEAVY} == {}
 
