@@ -16,7 +16,7 @@ from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.workers import Workers
 
-_PRELOAD = ("numpy", "pyarrow.compute", "controlplane.engine.measure")
+_MEASURING, _OPENING_MODELS = "controlplane.engine.measure", "controlplane.models.warm"
 
 
 def open_store(settings: Settings, read_only: bool = False) -> Store:
@@ -49,7 +49,7 @@ def open_app(
     jobs, problems = load_valid(settings.jobs, settings.workspace)
     settings.home.mkdir(parents=True, exist_ok=True)
     store = open_store(settings)
-    with Workers(settings.workers, _PRELOAD) as workers:
+    with Workers(settings.workers, _preload(jobs)) as workers:
         context = Context(
             store=store,
             registry=open_registry(settings),
@@ -67,6 +67,13 @@ def open_app(
             yield context, problems
         finally:
             store.close()
+
+
+def _preload(jobs: Jobs) -> tuple[str, ...]:
+    """What workers import before their first task; the libraries that open models only where a check opens one."""
+    kinds = {check.kind for monitor in jobs.monitors for check in monitor.checks}
+    opens_models = any(ports.Need.MODEL in ports.load("checks", kind).needs for kind in kinds)
+    return (_MEASURING, _OPENING_MODELS) if opens_models else (_MEASURING,)
 
 
 def _source_opener(jobs: Jobs) -> Callable[[Monitor, SourceSpec], Source]:

@@ -30,7 +30,7 @@ from controlplane.store import Session, actions, incidents, records, runs
 from controlplane.store.runs import Claim, DetectorKey
 
 EVIDENCE_KEPT = timedelta(days=90)
-MOST_ATTEMPTS = 3
+MOST_ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import CursorResult, Dialect, Text, TypeDecorator, Update
+from sqlalchemy import BigInteger, CursorResult, Dialect, Text, TypeDecorator, Update
 from sqlalchemy import DateTime as SqlDateTime
 from sqlalchemy.orm import DeclarativeBase, Session
 from ulid import ULID
@@ -41,7 +41,11 @@ def new_id() -> str:
 class Row(DeclarativeBase):
     """What every table's row class derives from; strings are text, moments are UTC."""
 
-    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime(), str: Text()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime(),
+        int: BigInteger(),
+        str: Text(),
+    }
 
 
 def won(session: Session, claim: Update) -> bool:

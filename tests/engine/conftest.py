@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from controlplane.config import Settings
 from controlplane.engine.context import Context
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from bell import Bell  # beside this file, for the tests and for processes they start
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -41,8 +45,14 @@ checks:
     limits: {{accuracy: {{min: 0.8}}}}
     min_rows: 30
     timeout: 60s
+{more}
 reaction: {reaction}
 receivers: [log, bell]
+"""
+
+DRIFT = """
+  - check: drift
+    limits: {drift: {max: 0.3}}
 """
 
 SYSTEM = """
@@ -63,8 +73,12 @@ def signal_rows(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def registry_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with MLflow's database: model `scorer`, version 1 good, version 2 looks at the wrong feature."""
-    home = tmp_path_factory.mktemp("registry")
+    """The folder that `build_registry` filled."""
+    return build_registry(tmp_path_factory.mktemp("registry"))
+
+
+def build_registry(home: Path) -> Path:
+    """Fill a folder with MLflow's database: model `scorer`, version 1 good, version 2 looks at the wrong feature."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow
@@ -99,14 +113,16 @@ def registry_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class World:
     """One installation in a folder of its own, and a clock that is told what time it is."""
 
-    def __init__(self, home: Path, template: Path, database: str | None, reaction: str) -> None:
+    def __init__(
+        self, home: Path, template: Path, database: str = "", reaction: str = "rollback", drift: bool = False
+    ) -> None:
         self.home = home
         self.clock = T0
-        self.steps: list[str] = []
+        self.marks: list[tuple[str, float]] = []
         for name in ("jobs", "data", "home"):
-            (home / name).mkdir()
+            (home / name).mkdir(parents=True)
         shutil.copyfile(template / "mlflow.db", home / "mlflow.db")
-        (home / "jobs" / "scorer.yaml").write_text(JOB.format(reaction=reaction))
+        (home / "jobs" / "scorer.yaml").write_text(JOB.format(reaction=reaction, more=DRIFT if drift else ""))
         (home / "jobs" / "system.yaml").write_text(SYSTEM)
         uri = f"sqlite:///{home}/mlflow.db"
         chosen: dict[str, Any] = {"database_url": database} if database else {}
@@ -125,6 +141,15 @@ class World:
         pq.write_table(table, self.home / "data" / f"rows-{hour:03d}.parquet")
         self.clock = T0 + (hour + 1) * HOUR
 
+    def environment(self) -> dict[str, str]:
+        """The environment of a command that works on this world."""
+        return {
+            "CONTROLPLANE_HOME": str(self.settings.home),
+            "CONTROLPLANE_JOBS": str(self.settings.jobs),
+            "CONTROLPLANE_DATABASE_URL": self.settings.database,
+            "CONTROLPLANE_TRACKING_URI": self.settings.tracking_uri,
+        }
+
     def client(self) -> Any:
         """MLflow's own client on this world's registry."""
         import mlflow
@@ -142,9 +167,28 @@ class World:
     @contextmanager
     def open(self) -> Iterator[Context]:
         """The wired engine, on the world's clock."""
-        with open_app(self.settings, self.steps.append, now=lambda: self.clock) as (context, problems):
+
+        def observe(step: str) -> None:
+            self.marks.append((step, time.perf_counter()))
+
+        with open_app(self.settings, observe, now=lambda: self.clock) as (context, problems):
             assert not problems, problems
             yield context
+
+
+@pytest.fixture
+def make_world(tmp_path: Path, registry_template: Path, bell: Bell) -> Callable[..., World]:
+    """Makes the test's world; takes `database`, `reaction` and `drift`."""
+    return partial(World, tmp_path, registry_template)
+
+
+@pytest.fixture
+def bell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bell]:
+    """A receiver on loopback."""
+    receiver = Bell()
+    monkeypatch.setenv("BELL_URL", receiver.url)
+    yield receiver
+    receiver.close()
 
 
 def _rows(hour: int, n: int) -> pa.Table:

@@ -1,0 +1,124 @@
+"""The process is killed (-9) after every step of the straight line and started again: the story stays the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from bell import Bell
+from conftest import World
+from sqlalchemy import select
+
+from controlplane.store import Store
+from controlplane.store.tables import (
+    ActionRow,
+    DeliveryRow,
+    EvidenceRow,
+    FollowupRow,
+    HoldingRow,
+    IncidentRow,
+    RunRow,
+    TransitionRow,
+)
+
+STEPS = [
+    "registered",
+    "reference built",
+    "claimed",
+    "resolved",
+    "frozen",
+    "measured",
+    "concluded",
+    "recorded",
+    "sent",
+    "delivered",
+    "replayed",
+    "accepted",
+    "moving",
+    "moved",
+    "move recorded",
+    "followed up",
+]
+
+
+def live(world: World, deadly_step: str) -> int:
+    """Start a scheduler that dies after the step, and wait for its end; returns its exit code."""
+    environment = os.environ | world.environment()
+    command = [sys.executable, str(Path(__file__).with_name("walker.py")), deadly_step, world.clock.isoformat()]
+    code = subprocess.run(command, env=environment, timeout=120).returncode
+    # What the dead one held for a while, such as a delivery in hand, is free again three minutes later.
+    world.clock += timedelta(minutes=3)
+    return code
+
+
+def test_a_kill_after_every_step_leaves_one_incident_one_move_and_every_notification(
+    make_world: Callable[..., World], store_url: str, bell: Bell
+) -> None:
+    world = make_world(database=store_url, drift=True)
+    world.publish(0, "1")
+    assert live(world, "") == 0
+    count_alias_writes(world)
+    world.release("2")
+    world.publish(1, "2", shift=3.0)
+
+    for step in STEPS[1:]:
+        assert live(world, step) == -signal.SIGKILL, f"nothing was left to die at {step!r}"
+    assert live(world, "") == 0
+
+    world.publish(2, world.champion())
+    for step in ("claimed", "concluded", "recorded", "sent"):
+        assert live(world, step) == -signal.SIGKILL, f"nothing was left to die at {step!r}"
+    assert live(world, "") == 0
+
+    assert world.champion() == "1"
+    assert alias_writes(world) == ["2", "1"]
+    store = Store(store_url)
+    with store.begin() as session:
+        runs = session.scalars(select(RunRow).order_by(RunRow.window_end)).all()
+        incidents = session.scalars(select(IncidentRow)).all()
+        actions = session.scalars(select(ActionRow)).all()
+        transitions = session.scalars(select(TransitionRow)).all()
+        deliveries = session.scalars(select(DeliveryRow)).all()
+        holdings = session.scalars(select(HoldingRow).order_by(HoldingRow.sequence)).all()
+        moves = session.scalars(select(EvidenceRow).where(EvidenceRow.kind == "change_record")).all()
+        reports = session.scalars(select(FollowupRow)).all()
+    store.close()
+    assert [(run.state, run.outcome) for run in runs] == [
+        ("recorded", "PASS"),
+        ("recorded", "FAIL"),
+        ("recorded", "PASS"),
+    ]
+    assert sorted((incident.cause, incident.state) for incident in incidents) == [
+        ("drift", "closed"),
+        ("performance", "closed"),
+    ]
+    assert [(action.state, action.from_version, action.to_version) for action in actions] == [("verified", "2", "1")]
+    assert [holding.version for holding in holdings] == ["1", "2", "1"]
+    assert len(moves) == 1
+    assert [report.state for report in reports] == ["done"]
+    assert {delivery.state for delivery in deliveries} == {"sent"}
+    assert len(deliveries) == 2 * len(transitions)
+    assert bell.keys() == {transition.key for transition in transitions}
+
+
+def count_alias_writes(world: World) -> None:
+    """Have MLflow's own database note every version an alias is set to, whoever sets it."""
+    with sqlite3.connect(world.home / "mlflow.db") as database:
+        database.execute("CREATE TABLE alias_writes (version TEXT)")
+        for event in ("INSERT", "UPDATE"):
+            database.execute(
+                f"CREATE TRIGGER note_{event} AFTER {event} ON registered_model_aliases "
+                "BEGIN INSERT INTO alias_writes VALUES (NEW.version); END"
+            )
+
+
+def alias_writes(world: World) -> list[str]:
+    """Every version the alias was set to since `count_alias_writes`, in order."""
+    with sqlite3.connect(world.home / "mlflow.db") as database:
+        return [str(version) for (version,) in database.execute("SELECT version FROM alias_writes ORDER BY rowid")]
