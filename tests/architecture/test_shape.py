@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+GENERATED = ROOT / "controlplane/store/migrations/versions"
 FILES = sorted(path for place in ("controlplane", "dashboards", "tests") for path in (ROOT / place).rglob("*.py"))
 VAGUE = re.compile(r"(Manager|Helpers?|Utils?|Base)$|^Base[A-Z]|^Base$")
 
 
 def test_no_file_is_longer_than_400_lines() -> None:
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in FILES}
+    written = [path for path in FILES if GENERATED not in path.parents]
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in written}
     assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
 
 
