@@ -220,7 +220,7 @@ def _judge_measure(check: str, measure: Measure, limit: Limit | None) -> Finding
             outcome, why = Outcome.WARN, f"{said} is past the warning {limit.warn:g} ({word} {bound:g} would fail)"
         else:
             outcome, why = Outcome.PASS, f"{said} is within {'max' if side > 0 else 'min'} {bound:g}"
-        if measure.detail:
+        if measure.detail and outcome is not Outcome.PASS:
             why = f"{why}: {measure.detail}"
     return Finding(
         check,

@@ -1,0 +1,96 @@
+"""Quality: whether the rows still look like rows of this model, before anything is made of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from controlplane.domain.monitor import Limit
+from controlplane.domain.verdict import Measure
+from controlplane.errors import CheckError, NotEnoughData
+from controlplane.ports import MeasureSpec, Need, Sample
+from controlplane.profiles.compare import infinite_rate, missing_increase, missing_rate, out_of_range_rate, unseen_rate
+from controlplane.profiles.intervals import Figure
+
+
+@dataclass(frozen=True)
+class QualityParams:
+    """Columns to leave out."""
+
+    ignore: tuple[str, ...] = ()
+
+
+class Quality:
+    """Schema, missing values, infinities, ranges and categories against the reference.
+
+    The counts of missing and retyped columns are exact; the rates carry Wilson's interval, the increase of missing values
+    Newcombe's. By default no column may be gone or have another type, and a rate may not surely pass 5 %.
+    """
+
+    name: ClassVar[str] = "quality"
+    version: ClassVar[int] = 1
+    Params: ClassVar[type] = QualityParams
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.PROFILE, Need.REFERENCE})
+    measures: ClassVar[Mapping[str, MeasureSpec]] = {
+        "missing_columns": MeasureSpec("columns", True, "columns of the reference that the window lacks"),
+        "type_changes": MeasureSpec("columns", True, "columns whose type cannot be read as the reference's"),
+        "missing_rate": MeasureSpec("share of rows", True, "rows without a value"),
+        "missing_increase": MeasureSpec("share of rows", True, "rows without a value, more than in the reference"),
+        "infinite_rate": MeasureSpec("share of values", True, "infinite values"),
+        "out_of_range_rate": MeasureSpec("share of values", True, "values outside the reference's range"),
+        "unseen_rate": MeasureSpec("share of values", True, "values in categories the reference never had"),
+    }
+    default_limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("missing_columns", max=0),
+        Limit("type_changes", max=0),
+        Limit("missing_increase", max=0.05),
+        Limit("infinite_rate", max=0.0),
+        Limit("out_of_range_rate", max=0.05),
+        Limit("unseen_rate", max=0.05),
+    )
+    evidence: ClassVar[str] = "data_quality"
+    replayable: ClassVar[bool] = False
+
+    def measure(self, sample: Sample, params: QualityParams) -> Sequence[Measure]:
+        """The schema's counts, and each column's rates."""
+        if sample.profile is None or sample.reference is None:
+            raise CheckError("quality compares with a reference; the monitor has none")
+        before, after = sample.reference.profile, sample.profile
+        if after.n == 0:
+            raise NotEnoughData("no rows")
+        gone = [name for name in after.missing_columns if name not in params.ignore]
+        changed = [f"{name} is {kind}" for name, kind in after.type_changed.items() if name not in params.ignore]
+        measured = [
+            Measure("missing_columns", float(len(gone)), after.n, version=sample.version, detail=", ".join(gone)),
+            Measure("type_changes", float(len(changed)), after.n, version=sample.version, detail=", ".join(changed)),
+        ]
+        for name, column in after.columns.items():
+            if name in params.ignore:
+                continue
+            rates: dict[str, tuple[Figure, str]] = {
+                "missing_rate": (missing_rate(column), ""),
+                "missing_increase": (missing_increase(before[name], column), ""),
+            }
+            if column.bins.kind.counted:
+                rates["unseen_rate"] = (unseen_rate(column), ", ".join(column.examples))
+            else:
+                rates["infinite_rate"] = (infinite_rate(column), "")
+                said = (
+                    f"{column.low:.4g} to {column.high:.4g}, before {before[name].low:.4g} to {before[name].high:.4g}"
+                )
+                rates["out_of_range_rate"] = (out_of_range_rate(column), said)
+            for measure, (figure, detail) in rates.items():
+                measured.append(
+                    Measure(
+                        measure,
+                        figure.estimate,
+                        figure.n,
+                        figure.low,
+                        figure.high,
+                        name,
+                        version=sample.version,
+                        detail=detail,
+                    )
+                )
+        return measured
