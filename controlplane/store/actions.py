@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from controlplane.domain.action import LIVE, ActionState, Past, Plan, Refused, Replay
 from controlplane.domain.incident import IncidentState
-from controlplane.domain.monitor import Monitor
+from controlplane.domain.monitor import Monitor, RunKind
+from controlplane.domain.verdict import BLIND
 from controlplane.errors import LeaseLost
 from controlplane.store.rows import new_id, won
 from controlplane.store.runs import Claim, natural_key
@@ -151,8 +154,11 @@ def step_action(session: Session, row: ActionRow, to: ActionState, release: bool
 
 
 def store_replays(session: Session, row: ActionRow, replays: Sequence[Replay], sample_digest: str) -> None:
-    """Keep the proof: what both versions measured on the same rows."""
+    """Keep the proof: what both versions measured on the same rows. Numbers that are not finite prove nothing."""
     for replay in replays:
+        numbers = (replay.current, replay.candidate, replay.difference, replay.low, replay.high)
+        if not all(map(math.isfinite, numbers)):
+            continue
         session.merge(
             ReplayRow(
                 action_id=row.id,
@@ -174,8 +180,13 @@ def take_alias_lease(
     """Become the only one of us who may move this alias for `lease`."""
     row = session.get(AliasLeaseRow, (workspace, registry_key))
     if row is None:
-        session.add(AliasLeaseRow(workspace=workspace, registry_key=registry_key, holder=holder, expires=now + lease))
-        session.flush()
+        try:
+            with session.begin_nested():
+                session.add(
+                    AliasLeaseRow(workspace=workspace, registry_key=registry_key, holder=holder, expires=now + lease)
+                )
+        except IntegrityError:
+            return False
         return True
     return won(
         session,
@@ -211,32 +222,38 @@ def find_action(session: Session, workspace: str, prefix: str) -> list[ActionRow
     """The actions whose id starts with `prefix`, newest first; an empty prefix gives all of them."""
     query = (
         select(ActionRow)
-        .where(ActionRow.workspace == workspace, ActionRow.id.startswith(prefix))
+        .where(ActionRow.workspace == workspace, ActionRow.id.startswith(prefix, autoescape=True))
         .order_by(ActionRow.id.desc())
     )
     return list(session.scalars(query))
 
 
 def outcomes_after_move(session: Session, row: ActionRow) -> set[str]:
-    """The outcomes of the failing check in the first recorded window that the target answered after the move."""
+    """The outcomes of the failing check in the first scheduled window after the move that could see the target.
+
+    A window where the check was blind is passed over: it proves neither recovery nor failure. So is a manual run,
+    whose window may lie before the move.
+    """
+    seen = (
+        FindingRow.check == row.check,
+        FindingRow.version == row.to_version,
+        FindingRow.outcome.is_not(None),
+        FindingRow.outcome.not_in([outcome.value for outcome in BLIND]),
+    )
     first = session.scalars(
         select(RunRow.id)
         .join(PartRow, PartRow.run_id == RunRow.id)
+        .join(FindingRow, FindingRow.run_id == RunRow.id)
         .where(
             RunRow.workspace == row.workspace,
             RunRow.monitor == row.monitor,
+            RunRow.kind == RunKind.SCHEDULED,
             RunRow.recorded_at > row.moved_at,
             PartRow.version == row.to_version,
+            *seen,
         )
-        .order_by(RunRow.recorded_at)
+        .order_by(RunRow.recorded_at, RunRow.window_end)
         .limit(1)
     ).first()
-    found = session.scalars(
-        select(FindingRow.outcome).where(
-            FindingRow.run_id == first,
-            FindingRow.check == row.check,
-            FindingRow.version == row.to_version,
-            FindingRow.outcome.is_not(None),
-        )
-    )
+    found = session.scalars(select(FindingRow.outcome).where(FindingRow.run_id == first, *seen))
     return {str(outcome) for outcome in found}

@@ -11,9 +11,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -21,6 +22,9 @@ from controlplane.errors import StoreError
 
 VERSION_TABLE = "cp_alembic_version"
 """Our own, so that the migrations can live in a database whose `alembic_version` belongs to MLflow."""
+
+_VALID = "valid: sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+_CONNECT_SECONDS = 10
 
 
 class Store:
@@ -32,23 +36,31 @@ class Store:
 
     def __init__(self, url: str, workspace: str = "default", read_only: bool = False) -> None:
         self.workspace = workspace
+        self._url = _parse(url)
         try:
-            self._url = make_url(url)
-            if self._url.get_backend_name() == "sqlite" and self._url.database and not read_only:
+            if self._url.get_backend_name() == "sqlite" and self._url.database:
+                if read_only and not Path(self._url.database).exists():
+                    raise StoreError(f"there is no database {self} yet; run `controlplane db upgrade`")
                 Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-            self.engine = _engine(url, read_only)
-        except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
-            raise StoreError(f"the database URL cannot be used: {_first_line(error)}") from error
+            self.engine = _engine(self._url, read_only)
+        except (SQLAlchemyError, ImportError, OSError) as error:
+            raise StoreError(f"the database {self} cannot be used: {_sentence(error)}; {_VALID}") from error
+        if self.engine.dialect.is_async:
+            raise StoreError(f"the database {self} cannot be used: its driver is an asynchronous one; {_VALID}")
         self._session = sessionmaker(self.engine, expire_on_commit=False)
 
     def __str__(self) -> str:
-        return self._url.render_as_string(hide_password=True)
+        secret = {name: "***" for name in self._url.query if "password" in name}
+        return self._url.update_query_dict(secret).render_as_string(hide_password=True)
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """One transaction: all of it is stored, or nothing."""
-        with self._session.begin() as session:
-            yield session
+        """One transaction: all of it is stored, or nothing. Raises StoreError where the database does not do it."""
+        try:
+            with self._session.begin() as session:
+                yield session
+        except (OperationalError, InternalError) as error:
+            raise StoreError(f"the database {self} did not do it: {_sentence(error)}") from error
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision; safe to call by several processes at once."""
@@ -60,8 +72,8 @@ class Store:
                     config = _config()
                     config.attributes["connection"] = connection
                     command.upgrade(config, "head")
-        except SQLAlchemyError as error:
-            raise StoreError(f"the database {self} cannot be prepared: {_first_line(error)}") from error
+        except (SQLAlchemyError, CommandError) as error:
+            raise StoreError(f"the database {self} cannot be prepared: {_sentence(error)}") from error
 
     def revision(self) -> tuple[str | None, str]:
         """The schema's revision in the database, and the one this version of the product needs."""
@@ -69,22 +81,40 @@ class Store:
             with self.engine.connect() as connection:
                 return _current(connection), _head()
         except SQLAlchemyError as error:
-            raise StoreError(f"the database {self} cannot be opened: {_first_line(error)}") from error
+            raise StoreError(f"the database {self} cannot be opened: {_sentence(error)}") from error
 
     def require_current(self) -> None:
         """Raise StoreError unless the schema is the one this version needs."""
         found, needed = self.revision()
         if found != needed:
-            raise StoreError(f"the database {self} is at revision {found or 'none'}; run `controlplane db upgrade`")
+            raise StoreError(
+                f"the database {self} is at revision {found or 'none'}, this version needs {needed}; "
+                "run `controlplane db upgrade`"
+            )
 
     def close(self) -> None:
         """Let go of every connection."""
         self.engine.dispose()
 
 
-def _engine(url: str, read_only: bool) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
-        engine = create_engine(url, pool_pre_ping=True)
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError(f"the database URL cannot be read; {_VALID}") from error
+    except ValueError as error:
+        # What stands in the port's place may be a password, so it is not repeated.
+        raise StoreError(f"the database URL cannot be read: its port is not a number; {_VALID}") from error
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(f"the database cannot be {parsed.get_backend_name()!r}; {_VALID}")
+    return parsed
+
+
+def _engine(url: URL, read_only: bool) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        knows = url.get_driver_name().startswith("psycopg") and "connect_timeout" not in url.query
+        patience = {"connect_timeout": _CONNECT_SECONDS} if knows else {}
+        engine = create_engine(url, pool_pre_ping=True, connect_args=patience)
         if read_only:
             engine = engine.execution_options(postgresql_readonly=True)
         return engine
@@ -93,10 +123,9 @@ def _engine(url: str, read_only: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def _connected(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+        keeping = ("query_only=ON",) if read_only else ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
+        for pragma in ("busy_timeout=30000", *keeping):
             cursor.execute(f"PRAGMA {pragma}")
-        if read_only:
-            cursor.execute("PRAGMA query_only=ON")
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -123,5 +152,7 @@ def _current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def _sentence(error: Exception) -> str:
+    """What the driver said, on one line and without SQLAlchemy's additions."""
+    said = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return " ".join(str(said).split()) or type(said).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from controlplane.domain.incident import Event, Incident, IncidentState, Severity, Silence, Transition
@@ -135,7 +135,7 @@ def claim_deliveries(
         .limit(most)
     )
     taken = []
-    for delivery, transition, incident in session.execute(query).tuples():
+    for delivery, transition, incident in session.execute(query):
         if won(
             session,
             update(DeliveryRow)
@@ -154,24 +154,28 @@ def claim_deliveries(
 def end_delivery(
     session: Session, delivery: DeliveryRow, state: str, now: datetime, reason: str = "", error: str = ""
 ) -> None:
-    """Say how a delivery ended: sent, muted or undeliverable."""
+    """Say how a delivery ended: sent, muted or undeliverable. The first end stands."""
     session.execute(
         update(DeliveryRow)
-        .where(DeliveryRow.id == delivery.id)
+        .where(DeliveryRow.id == delivery.id, DeliveryRow.state == PENDING)
         .values(state=state, reason=reason, error=error, sent_at=now if state == SENT else None)
     )
 
 
 def postpone_delivery(session: Session, delivery: DeliveryRow, due_at: datetime, error: str) -> None:
-    """Try again later; a receiver that is down keeps nobody else waiting."""
-    session.execute(update(DeliveryRow).where(DeliveryRow.id == delivery.id).values(due_at=due_at, error=error))
+    """Try again later, unless somebody took it over; a receiver that is down keeps nobody else waiting."""
+    session.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.id == delivery.id, DeliveryRow.state == PENDING, DeliveryRow.attempt == delivery.attempt)
+        .values(due_at=due_at, error=error)
+    )
 
 
 def find_incident(session: Session, workspace: str, prefix: str) -> list[IncidentRow]:
     """The incidents whose id starts with `prefix`, newest first; an empty prefix gives all of them."""
     query = (
         select(IncidentRow)
-        .where(IncidentRow.workspace == workspace, or_(IncidentRow.id == prefix, IncidentRow.id.startswith(prefix)))
+        .where(IncidentRow.workspace == workspace, IncidentRow.id.startswith(prefix, autoescape=True))
         .order_by(IncidentRow.id.desc())
     )
     return list(session.scalars(query))

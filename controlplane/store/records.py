@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from controlplane.domain.alias import Holding
@@ -135,33 +136,44 @@ def see_holder(
 
     A change we made ourselves (`action_id`) is exact; one by somebody else lies between the last look and this one.
     """
-    last = session.scalars(
-        select(HoldingRow)
-        .where(HoldingRow.workspace == workspace, HoldingRow.registry_key == registry_key)
-        .order_by(HoldingRow.sequence.desc())
-        .limit(1)
-    ).first()
+    last = _last_holding(session, workspace, registry_key)
     if last is not None and last.version == version:
         session.execute(
             update(HoldingRow).where(HoldingRow.id == last.id, HoldingRow.last_seen < now).values(last_seen=now)
         )
         return last.sequence
     sequence = 0 if last is None else last.sequence + 1
-    session.add(
-        HoldingRow(
-            id=new_id(),
-            workspace=workspace,
-            registry_key=registry_key,
-            sequence=sequence,
-            version=version,
-            since=now,
-            unseen_since=None if last is None or action_id is not None else last.last_seen,
-            last_seen=now,
-            action_id=action_id,
-        )
-    )
-    session.flush()
+    try:
+        with session.begin_nested():
+            session.add(
+                HoldingRow(
+                    id=new_id(),
+                    workspace=workspace,
+                    registry_key=registry_key,
+                    sequence=sequence,
+                    version=version,
+                    since=now,
+                    unseen_since=None if last is None or action_id is not None else last.last_seen,
+                    last_seen=now,
+                    action_id=action_id,
+                )
+            )
+    except IntegrityError:
+        noted = _last_holding(session, workspace, registry_key)
+        if noted is None or noted.sequence < sequence:
+            raise
+        # Another process looked at the same moment and noted it first.
+        return see_holder(session, workspace, registry_key, version, now, action_id)
     return sequence
+
+
+def _last_holding(session: Session, workspace: str, registry_key: str) -> HoldingRow | None:
+    return session.scalars(
+        select(HoldingRow)
+        .where(HoldingRow.workspace == workspace, HoldingRow.registry_key == registry_key)
+        .order_by(HoldingRow.sequence.desc())
+        .limit(1)
+    ).first()
 
 
 def store_followup(session: Session, workspace: str, kind: str, run_id: str, check: str, version: str) -> None:
@@ -199,8 +211,12 @@ def claim_followup(session: Session, workspace: str, now: datetime, lease: timed
 
 
 def end_followup(session: Session, row: FollowupRow, state: str, error: str = "") -> None:
-    """Say how a follow-up job ended: done, failed, or pending again."""
-    session.execute(update(FollowupRow).where(FollowupRow.id == row.id).values(state=state, error=error))
+    """Say how a follow-up job ended: done, failed, or pending again; nothing where another attempt took it over."""
+    session.execute(
+        update(FollowupRow)
+        .where(FollowupRow.id == row.id, FollowupRow.state == "pending", FollowupRow.attempt == row.attempt)
+        .values(state=state, error=error)
+    )
 
 
 def failed_columns(session: Session, job: FollowupRow) -> list[str]:

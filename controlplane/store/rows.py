@@ -33,6 +33,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+class AnyText(TypeDecorator[str]):
+    """Text as it comes out of watched data: PostgreSQL refuses a NUL in it, and both refuse half a surrogate pair."""
+
+    impl = Text()
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Put a mark in the place of what neither database can keep."""
+        return None if value is None else value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def new_id() -> str:
     """A ULID: 26 characters that sort by the time they were made."""
     return str(ULID())
@@ -44,7 +55,7 @@ class Row(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: UtcDateTime(),
         int: BigInteger(),
-        str: Text(),
+        str: AnyText(),
     }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -146,17 +147,19 @@ def _take_over(
 
 
 def _abandon_dead(session: Session, monitor: Monitor, now: datetime, is_gone: Callable[[str], bool]) -> None:
-    """Free the monitor from unscheduled claims of dead owners: nobody would ever take those over."""
+    """Free the monitor from a dead owner's claim of another window: nobody may ever ask for that window again.
+
+    A manual window is not asked for twice, and a scheduled one stops being due when the schedule changes or when
+    more slots were missed than are caught up.
+    """
     query = select(RunRow).where(
-        RunRow.workspace == monitor.workspace,
-        RunRow.monitor == monitor.name,
-        RunRow.state == CLAIMED,
-        RunRow.kind != RunKind.SCHEDULED,
+        RunRow.workspace == monitor.workspace, RunRow.monitor == monitor.name, RunRow.state == CLAIMED
     )
-    for row in session.scalars(query):
+    for row in session.scalars(query).all():
         if row.lease_expires <= now or is_gone(row.owner):
-            session.delete(row)
-    session.flush()
+            session.execute(
+                delete(RunRow).where(RunRow.id == row.id, RunRow.state == CLAIMED, RunRow.fence == row.fence)
+            )
 
 
 def _claim(row: RunRow) -> Claim:
@@ -213,8 +216,15 @@ def record_run(
     if parts:
         session.execute(insert(PartRow), [{"run_id": claim.run_id, **asdict(part)} for part in parts])
     if findings:
-        rows = [{"id": new_id(), "run_id": claim.run_id, **asdict(finding)} for finding in findings]
+        rows = [{"id": new_id(), "run_id": claim.run_id, **_finite(asdict(finding))} for finding in findings]
         session.execute(insert(FindingRow), rows)
+
+
+def _finite(values: dict[str, object]) -> dict[str, object]:
+    """NaN and infinity become NULL: the two databases keep them differently, and no reader could compare them."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }
 
 
 def load_state(session: Session, key: DetectorKey) -> DetectorState:

