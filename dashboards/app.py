@@ -1,0 +1,62 @@
+"""The dashboard: pages under the framework's four functions. Started by `controlplane dashboard`; runs no checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+from sqlalchemy.exc import SQLAlchemyError
+
+from controlplane.dashboards import queries, words
+from controlplane.errors import StoreError
+
+HERE = Path(__file__).parent
+# A drawing of our own: Streamlit would fetch a named icon for the browser's tab from an outside host.
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32" fill="none" stroke="#2f9e63" stroke-width="3">'
+    '<circle cx="16" cy="16" r="13"/><path d="M5 17h6l3-8 5 14 3-6h5"/></svg>'
+)
+
+st.set_page_config(page_title="Control Plane", page_icon=ICON, layout="wide")
+st.html(
+    "<style>"
+    ".stMainBlockContainer {padding-top: 2.6rem; padding-bottom: 2rem; max-width: 1320px}"
+    ".stMainBlockContainer h1 {font-size: 1.65rem; padding: 0}"
+    ".stMainBlockContainer h3 {font-size: 1.08rem; padding: .35rem 0 0}"
+    "@media (max-width: 640px) {.stMainBlockContainer {padding-left: .9rem; padding-right: .9rem}}"
+    "</style>"
+)
+
+
+def page(file: str, title: str, icon: str, path: str | None = None) -> st.Page:
+    """One page, by its file beside this one."""
+    return st.Page(HERE / file, title=title, icon=f":material/{icon}:", url_path=path, default=path is None)
+
+
+overview = page("overview.py", "Overview", "notifications_active")
+incidents = page("incidents.py", "Incidents", "crisis_alert", "incidents")
+chosen = st.navigation(
+    {
+        "Govern": [overview, page("framework.py", "AI RMF", "checklist", "rmf")],
+        "Map": [page("monitors.py", "Monitors", "radar", "monitors")],
+        "Measure": [page("monitor.py", "Monitor detail", "monitoring", "monitor")],
+        "Manage": [incidents, page("rollbacks.py", "Rollbacks", "undo", "rollbacks")],
+    }
+)
+
+try:
+    where = queries.place()
+    wrong = queries.trouble(where)
+except StoreError as error:
+    wrong = str(error)
+if wrong:
+    st.title("Nothing to show yet")
+    st.error(words.sentence(wrong), icon=":material/database_off:")
+    st.stop()
+
+if chosen is overview and "incident" in st.query_params:
+    st.switch_page(incidents, query_params={"incident": st.query_params["incident"]})
+try:
+    chosen.run()
+except (SQLAlchemyError, StoreError) as error:
+    st.error(words.sentence(f"the database could not be read: {str(error).splitlines()[0]}"))
