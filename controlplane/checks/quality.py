@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +10,7 @@ from controlplane.domain.monitor import Limit
 from controlplane.domain.verdict import Measure
 from controlplane.errors import CheckError, NotEnoughData
 from controlplane.ports import MeasureSpec, Need, Sample
+from controlplane.profiles import ColumnProfile
 from controlplane.profiles.compare import infinite_rate, missing_increase, missing_rate, out_of_range_rate, unseen_rate
 from controlplane.profiles.intervals import Figure
 
@@ -24,7 +25,7 @@ class QualityParams:
 class Quality:
     """Schema, missing values, infinities, ranges and categories against the reference.
 
-    The counts of missing and retyped columns are exact; the rates carry Wilson's interval, the increase of missing values
+    The counts of missing and retyped columns are exact; rates carry the Wilson interval, the increase of missing values
     Newcombe's. By default no column may be gone or have another type, and a rate may not surely pass 5 %.
     """
 
@@ -65,32 +66,25 @@ class Quality:
             Measure("missing_columns", float(len(gone)), after.n, version=sample.version, detail=", ".join(gone)),
             Measure("type_changes", float(len(changed)), after.n, version=sample.version, detail=", ".join(changed)),
         ]
+        unreadable = {*after.missing_columns, *after.type_changed, *params.ignore}
         for name, column in after.columns.items():
-            if name in params.ignore:
-                continue
-            rates: dict[str, tuple[Figure, str]] = {
-                "missing_rate": (missing_rate(column), ""),
-                "missing_increase": (missing_increase(before[name], column), ""),
-            }
-            if column.bins.kind.counted:
-                rates["unseen_rate"] = (unseen_rate(column), ", ".join(column.examples))
-            else:
-                rates["infinite_rate"] = (infinite_rate(column), "")
-                said = (
-                    f"{column.low:.4g} to {column.high:.4g}, before {before[name].low:.4g} to {before[name].high:.4g}"
-                )
-                rates["out_of_range_rate"] = (out_of_range_rate(column), said)
-            for measure, (figure, detail) in rates.items():
-                measured.append(
-                    Measure(
-                        measure,
-                        figure.estimate,
-                        figure.n,
-                        figure.low,
-                        figure.high,
-                        name,
-                        version=sample.version,
-                        detail=detail,
-                    )
-                )
+            if name not in unreadable:
+                measured += [
+                    Measure(rate, fig.estimate, fig.n, fig.low, fig.high, name, None, sample.version, detail)
+                    for rate, fig, detail in _rates(before[name], column)
+                ]
+        # A window without any column of a kind has no such trouble; a limit on it is then kept, not unmeasured.
+        found = {measure.name for measure in measured}
+        measured += [Measure(rate, 0.0, 0, version=sample.version) for rate in self.measures if rate not in found]
         return measured
+
+
+def _rates(before: ColumnProfile, after: ColumnProfile) -> Iterator[tuple[str, Figure, str]]:
+    yield "missing_rate", missing_rate(after), ""
+    yield "missing_increase", missing_increase(before, after), ""
+    if after.bins.kind.counted:
+        yield "unseen_rate", unseen_rate(after), ", ".join(after.examples)
+    else:
+        yield "infinite_rate", infinite_rate(after), ""
+        moved = f"{after.low:.4g} to {after.high:.4g}, before {before.low:.4g} to {before.high:.4g}"
+        yield "out_of_range_rate", out_of_range_rate(after), moved
