@@ -50,10 +50,10 @@ reaction: {reaction}
 receivers: [log, bell]
 """
 
-DRIFT = """
-  - check: drift
-    limits: {drift: {max: 0.3}}
-"""
+MORE = {
+    "quality": "  - check: quality\n",
+    "drift": "  - check: drift\n    limits: {drift: {max: 0.3}}\n",
+}
 
 SYSTEM = """
 schema: 1
@@ -114,7 +114,7 @@ class World:
     """One installation in a folder of its own, and a clock that is told what time it is."""
 
     def __init__(
-        self, home: Path, template: Path, database: str = "", reaction: str = "rollback", drift: bool = False
+        self, home: Path, template: Path, database: str = "", reaction: str = "rollback", checks: tuple[str, ...] = ()
     ) -> None:
         self.home = home
         self.clock = T0
@@ -122,7 +122,9 @@ class World:
         for name in ("jobs", "data", "home"):
             (home / name).mkdir(parents=True)
         shutil.copyfile(template / "mlflow.db", home / "mlflow.db")
-        (home / "jobs" / "scorer.yaml").write_text(JOB.format(reaction=reaction, more=DRIFT if drift else ""))
+        (home / "jobs" / "scorer.yaml").write_text(
+            JOB.format(reaction=reaction, more="".join(MORE[check] for check in checks))
+        )
         (home / "jobs" / "system.yaml").write_text(SYSTEM)
         uri = f"sqlite:///{home}/mlflow.db"
         chosen: dict[str, Any] = {"database_url": database} if database else {}
@@ -178,7 +180,7 @@ class World:
 
 @pytest.fixture
 def make_world(tmp_path: Path, registry_template: Path, bell: Bell) -> Callable[..., World]:
-    """Makes the test's world; takes `database`, `reaction` and `drift`."""
+    """Makes the test's world; takes `database`, `reaction` and `checks` besides performance."""
     return partial(World, tmp_path, registry_template)
 
 

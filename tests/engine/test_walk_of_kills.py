@@ -60,7 +60,7 @@ def live(world: World, deadly_step: str) -> int:
 def test_a_kill_after_every_step_leaves_one_incident_one_move_and_every_notification(
     make_world: Callable[..., World], store_url: str, bell: Bell
 ) -> None:
-    world = make_world(database=store_url, drift=True)
+    world = make_world(database=store_url, checks=("drift",))
     world.publish(0, "1")
     assert live(world, "") == 0
     count_alias_writes(world)

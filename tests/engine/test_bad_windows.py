@@ -1,0 +1,204 @@
+"""Whatever is wrong with a window's rows, its registry or its receivers: one sentence, the right outcome, no more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from bell import Bell
+from conftest import HOUR, T0, World
+
+from controlplane.engine import cycle, register
+from controlplane.engine.context import Context
+from controlplane.engine.run import Run
+from controlplane.store import incidents
+
+MakeWorld = Callable[..., World]
+
+
+def outcomes(run: Run) -> dict[str, str]:
+    """Each check's outcome in a run."""
+    return {check.check: check.outcome.value for check in run.verdict.checks}
+
+
+def why(run: Run, check: str) -> str:
+    return next(each.why for each in run.verdict.checks if each.check == check)
+
+
+def tick(context: Context) -> Run:
+    """The one run of one tick."""
+    (run,) = cycle.tick(context)
+    return run
+
+
+def rewrite(world: World, hour: int, change: Callable[[pa.Table], pa.Table]) -> None:
+    path = world.home / "data" / f"rows-{hour:03d}.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def replaced(name: str, values: Any) -> Callable[[pa.Table], pa.Table]:
+    def change(table: pa.Table) -> pa.Table:
+        array = values(table) if callable(values) else values
+        return table.set_column(table.column_names.index(name), name, array)
+
+    return change
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    """A world whose first window was in order."""
+    return make_world(checks=("quality", "drift"), reaction="rollback")
+
+
+def test_an_empty_window_is_inconclusive_and_twice_in_a_row_blind(world: World) -> None:
+    with world.open() as context:
+        register.register(context)
+        world.publish(0, "1")
+        tick(context)
+        for _ in range(2):
+            world.clock += HOUR
+            run = tick(context)
+            assert outcomes(run) == {"registry": "PASS", "source": "INCONCLUSIVE"}
+            assert "no rows from 2026-03-01T" in run.verdict.why
+        with context.store.begin() as session:
+            assert list(incidents.open_incidents(session, "default", "scorer")) == ["blind"]
+        world.publish(3, "1")
+        tick(context)
+        with context.store.begin() as session:
+            assert incidents.open_incidents(session, "default", "scorer") == {}
+
+
+def test_missing_and_unreadable_files_are_errors_of_the_source(world: World) -> None:
+    with world.open() as context:
+        register.register(context)
+        world.clock = T0 + HOUR
+        run = tick(context)
+        assert outcomes(run)["source"] == "ERROR"
+        assert "rows-*.parquet" in why(run, "source")
+
+        (world.home / "data" / "rows-001.parquet").write_bytes(b"PAR1 not really")
+        world.clock += HOUR
+        run = tick(context)
+        assert outcomes(run)["source"] == "ERROR"
+        assert "rows-001.parquet" in why(run, "source")
+        assert "\n" not in why(run, "source")
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "outcome", "said"),
+    [
+        (lambda table: table.drop_columns(["a"]), "quality", "FAIL", "missing_columns 1 (n=400) is above max 0: a"),
+        (replaced("a", pa.array(["x"] * 400)), "quality", "FAIL", "type_changes 1 (n=400) is above max 0: a is string"),
+        (replaced("b", pa.nulls(400, pa.float64())), "quality", "FAIL", "missing_increase of b"),
+        (replaced("b", pa.array([np.nan] * 400)), "quality", "FAIL", "missing_increase of b"),
+        (replaced("b", pa.array([np.inf] * 400)), "quality", "FAIL", "infinite_rate of b"),
+        (replaced("prediction", pa.nulls(400, pa.int64())), "performance", "PASS", "accuracy"),
+        (replaced("label", pa.nulls(400, pa.int64())), "performance", "INCONCLUSIVE", "label"),
+        (lambda table: table.drop_columns(["label"]), "performance", "ERROR", "no label column 'label'"),
+        (replaced("label", pa.array(["yes"] * 400)), "performance", "ERROR", "label"),
+        (lambda table: table.drop_columns(["model_version"]), "source", "ERROR", "no column 'model_version'"),
+        (lambda table: table.drop_columns(["at"]), "source", "ERROR", "at"),
+        (replaced("at", pa.array(range(400))), "source", "ERROR", "at"),
+        (lambda table: table.slice(0, 5), "performance", "INCONCLUSIVE", "5 rows of version 1"),
+    ],
+)
+def test_a_harmed_window_ends_as_what_it_is(
+    world: World, change: Callable[[pa.Table], pa.Table], check: str, outcome: str, said: str
+) -> None:
+    with world.open() as context:
+        register.register(context)
+        world.publish(0, "1")
+        rewrite(world, 0, change)
+        run = tick(context)
+    assert outcomes(run)[check] == outcome, run.verdict
+    assert said in why(run, check)
+    assert "\n" not in run.verdict.why
+
+
+def test_a_registry_that_is_not_there_is_an_error_and_the_next_window_sees_again(world: World) -> None:
+    there = world.settings
+    world.publish(0, "1")
+    world.settings = there.model_copy(update={"registry_uri": "http://127.0.0.1:9"})
+    with world.open() as context:
+        register.register(context)
+        run = tick(context)
+        assert outcomes(run) == {"registry": "ERROR"}
+        assert "127.0.0.1" in run.verdict.why
+    world.settings = there
+    with world.open() as context:
+        world.publish(1, "1")
+        assert outcomes(tick(context))["registry"] == "PASS"
+
+
+def test_an_alias_that_does_not_exist_is_an_error_that_names_those_that_do(world: World) -> None:
+    client = world.client()
+    client.delete_registered_model_alias("scorer", "champion")
+    client.set_registered_model_alias("scorer", "shadow", "1")
+    with world.open() as context:
+        register.register(context)
+        world.publish(0, "1")
+        run = tick(context)
+    assert outcomes(run) == {"registry": "ERROR"}
+    assert "shadow" in run.verdict.why
+
+
+@pytest.mark.parametrize("status", [500, 404])
+def test_a_receiver_that_refuses_keeps_nobody_else_waiting(make_world: MakeWorld, bell: Bell, status: int) -> None:
+    world = make_world(reaction="observe")
+    bell.status = status
+    with world.open() as context:
+        register.register(context)
+        world.release("2")
+        world.publish(0, "2")
+        tick(context)
+        states = deliveries(context)
+        assert states["log"] == ("sent", "")
+        assert states["bell"][0] == ("pending" if status == 500 else "undeliverable")
+        assert str(status) in states["bell"][1]
+        bell.status = 200
+        world.clock += timedelta(minutes=5)
+        cycle.tick(context)
+        assert deliveries(context)["bell"][0] == ("sent" if status == 500 else "undeliverable")
+
+
+def deliveries(context: Context) -> dict[str, tuple[str, str]]:
+    with context.store.begin() as session:
+        (incident,) = incidents.find_incident(session, "default", "")
+        ((_, sent),) = incidents.story(session, incident.id)
+        return {row.receiver: (row.state, row.error) for row in sent}
+
+
+def test_one_broken_monitor_stops_no_other(make_world: MakeWorld) -> None:
+    world = make_world(reaction="observe")
+    job = (world.home / "jobs" / "scorer.yaml").read_text()
+    other = job.replace("name: scorer\n", "name: lost\n", 1).replace("rows-*.parquet", "nowhere-*.parquet")
+    (world.home / "jobs" / "lost.yaml").write_text(other)
+    with world.open() as context:
+        register.register(context)
+        world.publish(0, "1")
+        runs = {run.monitor: run.verdict.outcome.value for run in cycle.tick(context)}
+    assert runs == {"lost": "ERROR", "scorer": "PASS"}
+
+
+def test_two_schedulers_at_once_run_each_window_once(make_world: MakeWorld) -> None:
+    world = make_world(reaction="observe")
+    world.publish(0, "1")
+    world.publish(1, "1")
+    with world.open() as one, world.open() as two:
+        register.register(one)
+        done: list[Run] = []
+        threads = [threading.Thread(target=lambda each=each: done.extend(cycle.tick(each))) for each in (one, two)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        cycle.tick(one)
+    assert len({run.id for run in done}) == len(done)
+    assert Path(world.home / "home" / "controlplane.db").exists()
