@@ -14,12 +14,11 @@ import pytest
 from sqlalchemy import make_url
 
 from controlplane.store import Store
-
-MIGRATED = "migrated"
+from controlplane.store.rows import Row
 
 
 class Postgres:
-    """A PostgreSQL server of this test process; each test gets a database of its own, copied from a template."""
+    """A PostgreSQL server of this test process."""
 
     def __init__(self, uri: str) -> None:
         self._url = make_url(uri).set(drivername="postgresql+psycopg")
@@ -29,22 +28,15 @@ class Postgres:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             self._admin.execute(f"ALTER SYSTEM SET {setting} = off")
         self._admin.execute("SELECT pg_reload_conf()")
-        self._admin.execute(f"CREATE DATABASE {MIGRATED}")
-        store = Store(self.url(MIGRATED))
-        store.migrate()
-        store.close()
 
-    def url(self, name: str) -> str:
+    def create(self) -> str:
+        """The URL of a new database."""
+        name = f"test_{next(self._numbers)}"
+        self._admin.execute(f"CREATE DATABASE {name}")
         return self._url.set(database=name).render_as_string(hide_password=False)
 
-    def create(self, template: str) -> str:
-        """The name of a new database."""
-        name = f"test_{next(self._numbers)}"
-        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        return name
-
-    def drop(self, name: str) -> None:
-        self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    def drop(self, url: str) -> None:
+        self._admin.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
 
     def close(self) -> None:
         self._admin.close()
@@ -75,6 +67,17 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def migrated_database(postgres: Postgres) -> Iterator[str]:
+    """A PostgreSQL database with our tables, for one test after the other: emptying it is quicker than making one."""
+    url = postgres.create()
+    store = Store(url)
+    store.migrate()
+    store.close()
+    yield url
+    postgres.drop(url)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Each kind of database the product runs on; a test that asks for it, or for a URL below, runs on both."""
@@ -83,23 +86,28 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def empty_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a new database with nothing in it."""
+    """The URL of a new database with nothing in it, for a test that changes the schema."""
     if backend == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.db'}"
         return
     postgres: Postgres = request.getfixturevalue("postgres")
-    name = postgres.create("template1")
-    yield postgres.url(name)
-    postgres.drop(name)
+    url = postgres.create()
+    yield url
+    postgres.drop(url)
 
 
 @pytest.fixture
 def store_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a new database that has our tables."""
+    """The URL of a database of this test's own that has our tables and no rows."""
     if backend == "sqlite":
         yield f"sqlite:///{shutil.copyfile(request.getfixturevalue('migrated_file'), tmp_path / 'store.db')}"
         return
-    postgres: Postgres = request.getfixturevalue("postgres")
-    name = postgres.create(MIGRATED)
-    yield postgres.url(name)
-    postgres.drop(name)
+    url: str = request.getfixturevalue("migrated_database")
+    yield url
+    with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as connection:
+        # A test that failed may have left a transaction open, which would hold the tables for ever.
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.execute(f"TRUNCATE {', '.join(Row.metadata.tables)}")

@@ -230,7 +230,7 @@ def failed_columns(session: Session, job: FollowupRow) -> list[str]:
             FindingRow.outcome == Outcome.FAIL.value,
             FindingRow.column.is_not(None),
         )
-        .order_by(FindingRow.estimate.desc())
+        .order_by(FindingRow.estimate.desc().nulls_last())
     )
     return list(dict.fromkeys(str(column) for column in rows))
 

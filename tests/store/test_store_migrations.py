@@ -13,12 +13,12 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import inspect, text
+from store_samples import monitor, recorded
 
 from controlplane.errors import StoreError
 from controlplane.store import Store
 from controlplane.store.database import VERSION_TABLE
 from controlplane.store.tables import RunRow
-from store_samples import monitor, recorded
 
 OURS = {*RunRow.metadata.tables, VERSION_TABLE}
 
@@ -65,12 +65,13 @@ def test_the_migrations_make_exactly_what_the_models_say(store: Store) -> None:
         command.check(_config(connection))
 
 
-def test_going_down_removes_every_table_and_coming_up_again_works(store: Store) -> None:
-    with store.engine.begin() as connection:
+def test_going_down_removes_every_table_and_coming_up_again_works(empty: Store) -> None:
+    empty.migrate()
+    with empty.engine.begin() as connection:
         command.downgrade(_config(connection), "base")
-    assert tables(store) == {VERSION_TABLE}
-    store.migrate()
-    assert tables(store) == OURS
+    assert tables(empty) == {VERSION_TABLE}
+    empty.migrate()
+    assert tables(empty) == OURS
 
 
 def test_a_database_without_our_tables_is_one_sentence_that_says_what_to_do(empty: Store) -> None:
@@ -78,14 +79,15 @@ def test_a_database_without_our_tables_is_one_sentence_that_says_what_to_do(empt
         empty.require_current()
 
 
-def test_a_database_of_a_newer_version_is_refused_and_left_alone(store: Store) -> None:
-    with store.engine.begin() as connection:
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(empty: Store) -> None:
+    empty.migrate()
+    with empty.engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(StoreError, match="9999"):
-        store.migrate()
+        empty.migrate()
     with pytest.raises(StoreError, match="is at revision 9999"):
-        store.require_current()
-    assert store.revision()[0] == "9999"
+        empty.require_current()
+    assert empty.revision()[0] == "9999"
 
 
 @pytest.mark.parametrize("first", ["mlflow", "ours"])

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
+from store_samples import monitor, recorded
 
 from controlplane.errors import StoreError
 from controlplane.store import Store
 from controlplane.store.tables import RunRow
-from store_samples import monitor, recorded
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ def test_a_reader_sees_what_a_writer_stored(store: Store, reader: Store) -> None
 
 def test_a_reader_can_store_nothing_by_any_way(store: Store, reader: Store) -> None:
     for again in range(3):  # a connection that comes back from the pool is as read-only as a new one
-        with pytest.raises(StoreError, match="read.?only"), reader.begin() as session:
+        with pytest.raises(StoreError, match=r"read.?only"), reader.begin() as session:
             recorded(session, monitor(), again)
-        with pytest.raises(StoreError, match="read.?only"), reader.begin() as session:
+        with pytest.raises(StoreError, match=r"read.?only"), reader.begin() as session:
             session.execute(text("DELETE FROM cp_runs"))
-        with pytest.raises(StoreError, match="read.?only"), reader.begin() as session:
+        with pytest.raises(StoreError, match=r"read.?only"), reader.begin() as session:
             session.execute(text("CREATE TABLE cp_new (id INTEGER)"))
     with store.begin() as session:
         assert session.scalars(select(RunRow.id)).all() == []
@@ -61,6 +61,6 @@ def test_a_reader_looks_while_a_writer_writes(store: Store, reader: Store) -> No
 
 
 def test_a_reader_makes_no_database_where_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="there is no database .*; run `controlplane db upgrade`"):
+    with pytest.raises(StoreError, match=r"there is no database .*; run `controlplane db upgrade`"):
         Store(f"sqlite:///{tmp_path}/none/store.db", read_only=True)
     assert list(tmp_path.iterdir()) == []

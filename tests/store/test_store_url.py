@@ -68,8 +68,9 @@ def test_a_server_that_never_answers_is_given_up() -> None:
         assert "timeout" in said(f"postgresql+psycopg://u:s3cret@{at}/db?connect_timeout=2")
 
 
-def test_a_database_that_the_server_does_not_have_is_named(postgres: object) -> None:
-    url = make_url(postgres.url("nowhere"))  # type: ignore[attr-defined]
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_database_that_the_server_does_not_have_is_named(empty_url: str) -> None:
+    url = make_url(empty_url).set(database="nowhere")
     assert 'database "nowhere" does not exist' in said(url.render_as_string(hide_password=False))
 
 
