@@ -1,4 +1,4 @@
-"""Databases for every test that wants one: SQLite and a real PostgreSQL server, a fresh database each time."""
+"""Databases for every test that wants one: SQLite and a real PostgreSQL server, an empty one for each test."""
 
 from __future__ import annotations
 
@@ -104,10 +104,11 @@ def store_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> I
         return
     url: str = request.getfixturevalue("migrated_database")
     yield url
-    with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as connection:
+    with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as connection, connection.pipeline():
         # A test that failed may have left a transaction open, which would hold the tables for ever.
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        connection.execute(f"TRUNCATE {', '.join(Row.metadata.tables)}")
+        for table in reversed(Row.metadata.sorted_tables):  # on tables this small far quicker than TRUNCATE
+            connection.execute(f"DELETE FROM {table.name}")
