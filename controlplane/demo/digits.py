@@ -6,6 +6,8 @@ which is all that an ordinary release test sees, and under attack it falls apart
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +64,7 @@ def fit(rows: pa.Table, epsilon: float = 0.0, seed: int = SEED, epochs: int = 25
     import torch
     from torch import nn
 
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(seed)
         net = nn.Sequential(
             nn.Unflatten(1, (1, 8, 8)),
@@ -84,6 +86,19 @@ def fit(rows: pa.Table, epsilon: float = 0.0, seed: int = SEED, epochs: int = 25
                 nn.functional.cross_entropy(net(seen), y[batch]).backward()
                 optimiser.step()
     return net.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """So small a network gains nothing from threads, on a busy machine they cost minutes, and sums would vary."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def attack(net: Any, x: Any, y: Any, epsilon: float, steps: int) -> Any:

@@ -17,7 +17,7 @@ EXPERIMENT = "demo-training"
 
 
 def open_registry(folder: Path) -> str:
-    """Make MLflow's database in `folder` and use it from now on in this process; its URI."""
+    """Make MLflow's database in `folder`/home and use it from now on in this process; its URI."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
     import mlflow
@@ -25,7 +25,7 @@ def open_registry(folder: Path) -> str:
     # MLflow tells of every table it makes and every version it registers; the demo's timeline says it better.
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    uri = f"sqlite:///{folder.absolute() / 'mlflow.db'}"
+    uri = f"sqlite:///{folder.absolute() / 'home' / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     client = mlflow.MlflowClient(uri, uri)
@@ -45,11 +45,10 @@ def register_insurance(model: Any) -> str:
             model,
             name=insurance.NAME,
             signature=ModelSignature(inputs, Schema([ColSpec("long")])),
-            registered_model_name=insurance.NAME,
             pip_requirements=["scikit-learn", "skops"],
             skops_trusted_types=insurance.TRUSTED,
         )
-    return str(logged.registered_model_version)
+    return _register(insurance.NAME, logged)
 
 
 def register_digits(model: Any) -> str:
@@ -66,11 +65,10 @@ def register_digits(model: Any) -> str:
             model,
             name=digits.NAME,
             signature=signature,
-            registered_model_name=digits.NAME,
             pip_requirements=["torch"],
             serialization_format="pickle",
         )
-    return str(logged.registered_model_version)
+    return _register(digits.NAME, logged)
 
 
 def _training_run() -> Any:
@@ -78,6 +76,17 @@ def _training_run() -> Any:
 
     experiment = mlflow.get_experiment_by_name(EXPERIMENT)
     return mlflow.start_run(experiment_id=experiment.experiment_id)
+
+
+def _register(name: str, logged: Any) -> str:
+    """By the client: `registered_model_name` does the same, and prints to stderr past every logging level."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    if not client.search_registered_models(f"name='{name}'"):
+        client.create_registered_model(name)
+    made = client.create_model_version(name, logged.model_uri, logged.run_id, model_id=logged.model_id)
+    return str(made.version)
 
 
 def promote(uri: str, name: str, version: str) -> None:

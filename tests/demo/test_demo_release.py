@@ -16,6 +16,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
+    (tmp_path / "home").mkdir()
     monkeypatch.chdir(elsewhere)
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     uri = release.open_registry(tmp_path)
