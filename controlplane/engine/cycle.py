@@ -85,11 +85,16 @@ def settle(context: Context) -> None:
 
 
 def prepare(context: Context, monitor: Monitor) -> None:
-    """Build the reference of a version that is new, so that its first window can be compared."""
+    """Build the reference of a version that is new: the alias's holder, or one whose rows the last window held."""
+    if monitor.reference is None:
+        return
     try:
-        version, _ = see(context, monitor)
+        holder, _ = see(context, monitor)
     except RegistryError:
         return
-    why = references.ensure(context, monitor, version)
-    if why:
-        _log.warning("no reference of %s for version %s: %s", monitor.name, version, why)
+    with context.store.begin() as session:
+        seen = runs.versions_without_reference(session, context.workspace, monitor.name)
+    for version in dict.fromkeys([holder, *seen]):
+        why = references.ensure(context, monitor, version)
+        if why:
+            _log.warning("no reference of %s for version %s: %s", monitor.name, version, why)

@@ -72,6 +72,19 @@ def last_window_end(session: Session, workspace: str, monitor: str) -> datetime 
     return session.scalar(query)
 
 
+def versions_without_reference(session: Session, workspace: str, monitor: str) -> list[str]:
+    """The versions that answered rows of the newest recorded run and had no reference then."""
+    newest = (
+        select(RunRow.id)
+        .where(RunRow.workspace == workspace, RunRow.monitor == monitor, RunRow.state == RECORDED)
+        .order_by(RunRow.window_end.desc(), RunRow.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = select(PartRow.version).where(PartRow.run_id == newest, PartRow.reference_digest.is_(None))
+    return list(session.scalars(query.order_by(PartRow.version)))
+
+
 def claim_run(
     session: Session,
     monitor: Monitor,

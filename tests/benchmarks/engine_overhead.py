@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
-from conftest import World, build_registry
+from world import World, build_registry
 
 from controlplane.domain.monitor import RunKind
 from controlplane.engine import cycle, register

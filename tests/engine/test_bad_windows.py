@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bell import Bell
-from conftest import HOUR, T0, World
+from world import HOUR, T0, World
 
 from controlplane.engine import cycle, register
 from controlplane.engine.context import Context

@@ -12,8 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from bell import Bell
-from conftest import World
 from sqlalchemy import select
+from world import World
 
 from controlplane.store import Store
 from controlplane.store.tables import (
