@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
-from sqlalchemy.exc import SQLAlchemyError
 
 from controlplane.dashboards import queries, words
 from controlplane.errors import StoreError
@@ -17,13 +16,13 @@ ICON = (
     '<circle cx="16" cy="16" r="13"/><path d="M5 17h6l3-8 5 14 3-6h5"/></svg>'
 )
 
-st.set_page_config(page_title="Control Plane", page_icon=ICON, layout="wide")
+st.set_page_config(page_title="Control Plane", page_icon=ICON, layout="wide", initial_sidebar_state=230)
 st.html(
     "<style>"
-    ".stMainBlockContainer {padding-top: 2.6rem; padding-bottom: 2rem; max-width: 1320px}"
-    ".stMainBlockContainer h1 {font-size: 1.65rem; padding: 0}"
-    ".stMainBlockContainer h3 {font-size: 1.08rem; padding: .35rem 0 0}"
-    "@media (max-width: 640px) {.stMainBlockContainer {padding-left: .9rem; padding-right: .9rem}}"
+    ".stMainBlockContainer {padding: 2.4rem 2.4rem 2rem; max-width: 1400px}"
+    ".stMainBlockContainer h1 {font-size: 1.65rem; padding: 0 0 .5rem}"
+    ".stMainBlockContainer h3 {font-size: 1.08rem; padding: .35rem 0 .3rem}"
+    "@media (max-width: 640px) {.stMainBlockContainer {padding: 3.75rem .9rem 2rem}}"
     "</style>"
 )
 
@@ -37,7 +36,7 @@ overview = page("overview.py", "Overview", "notifications_active")
 incidents = page("incidents.py", "Incidents", "crisis_alert", "incidents")
 chosen = st.navigation(
     {
-        "Govern": [overview, page("framework.py", "AI RMF", "checklist", "rmf")],
+        "Govern": [overview, page("rmf.py", "AI RMF", "checklist", "rmf")],
         "Map": [page("monitors.py", "Monitors", "radar", "monitors")],
         "Measure": [page("monitor.py", "Monitor detail", "monitoring", "monitor")],
         "Manage": [incidents, page("rollbacks.py", "Rollbacks", "undo", "rollbacks")],
@@ -58,5 +57,5 @@ if chosen is overview and "incident" in st.query_params:
     st.switch_page(incidents, query_params={"incident": st.query_params["incident"]})
 try:
     chosen.run()
-except (SQLAlchemyError, StoreError) as error:
-    st.error(words.sentence(f"the database could not be read: {str(error).splitlines()[0]}"))
+except StoreError as error:
+    st.error(words.sentence(str(error)), icon=":material/database_off:")

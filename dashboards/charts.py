@@ -11,6 +11,7 @@ import altair as alt
 
 from controlplane.dashboards import words
 from controlplane.dashboards.series import Seen
+from controlplane.rmf.status import Status
 from controlplane.store.tables import FindingRow, RunRow
 
 OUTCOMES = {
@@ -20,7 +21,7 @@ OUTCOMES = {
     "ERROR": ("#8b5cd6", "diamond"),
     "INCONCLUSIVE": ("#8a8f98", "square"),
     "no limit": ("#5b8db8", "circle"),
-    "beside it": ("#a7adb5", "stroke"),
+    "beside it": ("#8a8f98", "triangle-left"),
 }
 """Colour and shape of each outcome, so that it is told without colour too; readable on light and on dark."""
 STATUSES = {
@@ -31,18 +32,21 @@ STATUSES = {
     "not_assessed": "#a7adb5",
 }
 _BANDS = ["#4c78a8", "#b279a2", "#72b7b2", "#f58518", "#9d755d", "#54a24b"]
-_HEIGHTS = {"PASS": 7, "WARN": 11, "FAIL": 18, "ERROR": 18, "INCONCLUSIVE": 14}
+_HEIGHTS = {"PASS": 9, "WARN": 15, "FAIL": 25, "ERROR": 25, "INCONCLUSIVE": 19}
 
 
-def strip(runs: Sequence[RunRow]) -> str:
-    """The outcomes of some windows, oldest first, as an SVG image in a data URL: worse is taller, not only redder."""
+def strip(runs: Sequence[RunRow], most: int) -> str:
+    """The outcomes of at most `most` windows, the newest at the right, as an SVG image in a data URL.
+
+    Worse is taller, so that it is told without colour too.
+    """
     bars = ""
-    for place, run in enumerate(runs):
+    for place, run in enumerate(runs, most - len(runs)):
         height = _HEIGHTS.get(run.outcome or "", 4)
         colour, _ = OUTCOMES.get(run.outcome or "", OUTCOMES["no limit"])
-        bars += f'<rect x="{8 * place}" y="{19 - height}" width="6" height="{height}" rx="1.5" fill="{colour}"/>'
-    width = max(8 * len(runs), 8)
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" viewBox="0 0 {width} 20">{bars}</svg>'
+        bars += f'<rect x="{6 * place}" y="{27 - height}" width="4.5" height="{height}" rx="1" fill="{colour}"/>'
+    box = f'width="{6 * most}" height="28" viewBox="0 0 {6 * most} 28"'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{bars}</svg>'
     return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode()
 
 
@@ -50,36 +54,54 @@ def measure(seen: Sequence[Seen], points: Mapping[str, Sequence[FindingRow]], na
     """A measure over windows: the version that answered as a band behind, the limit as a dashed step, the 95 %
     interval as a ribbon, and every outcome marked. Times are wall-clock times of the viewer's zone.
 
-    What was measured of another version on the same rows stands beside as grey strokes.
+    What was measured of another version on the same rows stands beside as grey triangles.
     """
-    rows = [_point(one, row) for one in seen for row in points.get(one.run.id, ()) if row.estimate is not None]
+    rows = [
+        _point(one, row, band)
+        for band, (_, members) in enumerate(groupby(seen, lambda one: one.answered))
+        for one in members
+        for row in points.get(one.run.id, ())
+        if row.estimate is not None
+    ]
     limits = [
         {"start": _wall(one.run.window_start), "end": _wall(one.run.window_end), "limit": row.limit}
         for one in seen
         for row in points.get(one.run.id, ())
         if row.limit is not None
     ]
-    x = alt.X("at:T", title=f"window, {words.zone_name()}", axis=alt.Axis(format="%d %b %H:%M", labelAngle=0))
-    own = alt.Chart(alt.Data(values=[row for row in rows if row["own"]]))
-    beside = alt.Chart(alt.Data(values=[row for row in rows if not row["own"]]))
+    x = alt.X(
+        "at:T",
+        title=f"window, {words.zone_name()}",
+        axis=alt.Axis(format="%d %b %H:%M", labelAngle=0, labelOverlap=True),
+    )
+    own = alt.Chart(alt.InlineData(values=[row for row in rows if row["own"]]))
     tooltip = [alt.Tooltip(f"{field}:N", title=title) for field, title in _TOLD.items()]
     y = alt.Y("estimate:Q", title=name, scale=alt.Scale(zero=False, padding=12))
-    marks = alt.Scale(domain=list(OUTCOMES), range=[colour for colour, _ in OUTCOMES.values()])
-    shapes = alt.Scale(domain=list(OUTCOMES), range=[shape for _, shape in OUTCOMES.values()])
-    layers = [
-        *_bands(seen),
+    there = {row["outcome"] for row in rows}
+    kinds = {outcome: marks for outcome, marks in OUTCOMES.items() if outcome in there}
+    legend = alt.Legend(title=None, orient="bottom", symbolOpacity=1)
+    colour = alt.Color(
+        "outcome:N", legend=legend, scale=alt.Scale(domain=list(kinds), range=[hue for hue, _ in kinds.values()])
+    )
+    shape = alt.Shape(
+        "outcome:N", legend=legend, scale=alt.Scale(domain=list(kinds), range=[form for _, form in kinds.values()])
+    )
+    marks = alt.layer(
         own.mark_area(opacity=0.18, color="#5b8db8").encode(
             x, alt.Y("low:Q"), alt.Y2("high:Q"), alt.Detail("series:N")
         ),
         own.mark_rule(opacity=0.55, color="#5b8db8").encode(x, alt.Y("low:Q"), alt.Y2("high:Q")),
         own.mark_line(color="#5b8db8", strokeWidth=1.5).encode(x, y, alt.Detail("series:N")),
-        alt.Chart(alt.Data(values=limits))
+        alt.Chart(alt.InlineData(values=limits))
         .mark_rule(color="#d64550", strokeDash=[6, 4], strokeWidth=1.5)
         .encode(alt.X("start:T"), alt.Y("limit:Q"), alt.X2("end:T")),
-        beside.mark_point(size=70, strokeWidth=2).encode(x, y, _colour(marks), _shape(shapes), tooltip=tooltip),
-        own.mark_point(size=90, filled=True, opacity=1).encode(x, y, _colour(marks), _shape(shapes), tooltip=tooltip),
-    ]
-    return alt.layer(*layers).properties(height=340)
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_point(size=90, filled=True, opacity=1, strokeWidth=2)
+        .encode(x, y, colour, shape, tooltip=tooltip),
+    )
+    picture: alt.LayerChart = alt.layer(_bands(seen), marks)
+    picture = picture.resolve_scale(color="independent", shape="independent").properties(height=380)
+    return picture
 
 
 _TOLD = {
@@ -95,15 +117,7 @@ _TOLD = {
 }
 
 
-def _colour(scale: alt.Scale) -> alt.Color:
-    return alt.Color("outcome:N", scale=scale, legend=alt.Legend(title=None, orient="bottom"))
-
-
-def _shape(scale: alt.Scale) -> alt.Shape:
-    return alt.Shape("outcome:N", scale=scale, legend=alt.Legend(title=None, orient="bottom"))
-
-
-def _point(one: Seen, row: FindingRow) -> dict[str, Any]:
+def _point(one: Seen, row: FindingRow, band: int) -> dict[str, Any]:
     own = row.version is None or row.version in dict(one.versions) or not one.versions
     return {
         "at": _wall(one.middle),
@@ -111,7 +125,7 @@ def _point(one: Seen, row: FindingRow) -> dict[str, Any]:
         "low": row.low,
         "high": row.high,
         "own": own,
-        "series": f"{row.version} {row.segment or ''}",
+        "series": f"{band} {row.version} {row.segment}",
         "outcome": row.outcome or ("no limit" if own else "beside it"),
         "said": words.number(row.estimate),
         "interval": words.interval(row.low, row.high) or "none",
@@ -124,7 +138,7 @@ def _point(one: Seen, row: FindingRow) -> dict[str, Any]:
     }
 
 
-def _bands(seen: Sequence[Seen]) -> list[alt.Chart]:
+def _bands(seen: Sequence[Seen]) -> alt.LayerChart | alt.FacetChart:
     bands = []
     for answered, members in groupby(seen, lambda one: one.answered):
         held = list(members)
@@ -136,22 +150,22 @@ def _bands(seen: Sequence[Seen]) -> list[alt.Chart]:
                 "answered": answered,
             }
         )
-    base = alt.Chart(alt.Data(values=bands))
+    base = alt.Chart(alt.InlineData(values=bands))
     colours = alt.Scale(domain=sorted({band["answered"] for band in bands}), range=_BANDS)
     x, x2 = alt.X("start:T"), alt.X2("end:T")
-    return [
+    return alt.layer(
         base.mark_rect(opacity=0.13).encode(x, x2, alt.Color("answered:N", scale=colours, legend=None)),
         base.mark_text(align="left", baseline="top", dx=5, dy=5, fontSize=12, fontWeight=600, opacity=0.8).encode(
             x, text="label:N", y=alt.value(0), color=alt.Color("answered:N", scale=colours, legend=None)
         ),
-    ]
+    )
 
 
 def _wall(at: Any) -> str:
     return f"{at.astimezone(words.zone()):%Y-%m-%dT%H:%M:%S}"
 
 
-def statuses(counts: Mapping[str, Mapping[str, int]]) -> alt.Chart:
+def statuses(counts: Mapping[str, Mapping[Status, int]]) -> alt.Chart:
     """How many subcategories of each function have each status, as one stacked bar a function; no total, no score."""
     rows = [
         {"function": function, "status": status.replace("_", " "), "rows": count, "order": list(STATUSES).index(status)}
@@ -160,11 +174,11 @@ def statuses(counts: Mapping[str, Mapping[str, int]]) -> alt.Chart:
         if count
     ]
     names = [status.replace("_", " ") for status in STATUSES]
-    return (
-        alt.Chart(alt.Data(values=rows))
+    bars: alt.Chart = (
+        alt.Chart(alt.InlineData(values=rows))
         .mark_bar(size=18)
         .encode(
-            alt.X("rows:Q", title="subcategories", axis=alt.Axis(tickMinStep=5)),
+            alt.X("rows:Q", title=None, axis=alt.Axis(tickMinStep=5)),
             alt.Y("function:N", title=None, sort=list(counts)),
             alt.Color(
                 "status:N",
@@ -174,5 +188,6 @@ def statuses(counts: Mapping[str, Mapping[str, int]]) -> alt.Chart:
             alt.Order("order:Q"),
             tooltip=[alt.Tooltip("function:N"), alt.Tooltip("status:N"), alt.Tooltip("rows:Q", title="subcategories")],
         )
-        .properties(height=190)
+        .properties(height=260)
     )
+    return bars

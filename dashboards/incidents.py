@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from controlplane.dashboards import intents, pages, proof, queries, words
+from controlplane.dashboards import intents, pages, proof, queries, tables, words
 from controlplane.dashboards.queries import Case, Place, Story
 from controlplane.domain.incident import IncidentState
 from controlplane.store.intents import STORED, IntentKind
@@ -21,20 +21,24 @@ def pick(cases: list[Case], now: datetime) -> Case:
         st.warning(f"There is no incident {words.plain(wanted)} here; the list below shows those there are.")
     start = found[0] if found else 0
     picked = st.dataframe(
-        [
-            {
-                "State": case.incident.state,
-                "Severity": case.incident.severity,
-                "Monitor": case.incident.monitor,
-                "Cause": case.incident.cause,
-                f"Opened ({words.zone_name()})": words.local(case.incident.opened_at),
-                "Lasted": words.span((case.incident.closed_at or now) - case.incident.opened_at),
-                "Version": case.incident.version or "-",
-                "Seen by": case.incident.acknowledged_by or "-",
-                "What": case.incident.title,
-            }
-            for case in cases
-        ],
+        tables.coloured(
+            [
+                {
+                    "State": case.incident.state,
+                    "Severity": case.incident.severity,
+                    "Monitor": case.incident.monitor,
+                    "Cause": case.incident.cause,
+                    f"Opened ({words.zone_name()})": words.local(case.incident.opened_at),
+                    "Lasted": words.span((case.incident.closed_at or now) - case.incident.opened_at),
+                    "Version": case.incident.version or "-",
+                    "Seen by": case.incident.acknowledged_by or "-",
+                    "What": case.incident.title,
+                }
+                for case in cases
+            ],
+            "State",
+            "Severity",
+        ),
         hide_index=True,
         height=min(38 + 35 * len(cases), 250),
         on_select="rerun",
@@ -57,7 +61,7 @@ def show(where: Place, case: Case, now: datetime) -> None:
     st.subheader(f"{words.plain(row.monitor)}: {words.plain(row.cause)}")
     seen = f" · seen by {words.plain(row.acknowledged_by)}" if row.acknowledged_by else ""
     st.markdown(f"{words.badge(row.state)} {words.badge(row.severity)}{seen}")
-    st.text(words.sentence(row.title))
+    st.text(row.title)
     left, right = st.columns([3, 2], gap="large")
     with right:
         _do(where, case, told, now)
@@ -68,7 +72,7 @@ def show(where: Place, case: Case, now: datetime) -> None:
         st.markdown("**What happened**")
         timeline(told, now)
         with st.container(horizontal=True):
-            pages.to_monitor(row.monitor)
+            pages.to_monitor(row.monitor, row.cause)
         st.caption(f"incident {row.id}")
 
 
@@ -88,11 +92,11 @@ def timeline(told: Story, now: datetime) -> None:
 
 
 def _delivery(row: DeliveryRow) -> str:
-    parts = [words.badge(row.state), words.plain(row.receiver)]
+    parts = [f"{words.badge(row.state)} {words.plain(row.receiver)}"]
     if row.sent_at is not None:
         parts.append(words.local(row.sent_at))
-    if row.reason:
-        parts.append(f"because {words.plain(row.reason)}" if row.state == "sent" else words.plain(row.reason))
+    if row.reason and not row.error:
+        parts.append(words.plain(row.reason))
     if row.error:
         parts.append(words.plain(row.error))
         if row.state == "pending":
@@ -114,7 +118,8 @@ def _do(where: Place, case: Case, told: Story, now: datetime) -> None:
     if row.state == IncidentState.OPEN and IntentKind.ACKNOWLEDGE not in waiting:
         with st.container(border=True):
             st.markdown("**Take it**: say that you look at it, so that nobody else has to.")
-            intents.form(where, f"acknowledge {row.id}", {"Acknowledge": IntentKind.ACKNOWLEDGE}, row.id)
+            choices = {"Acknowledge": IntentKind.ACKNOWLEDGE}
+            intents.form(where, f"acknowledge {row.id}", choices, row.id, needs_why=False)
     if not case.muted and IntentKind.SILENCE not in waiting:
         with st.expander("Silence it", icon=":material/notifications_off:"):
             st.caption("Its notifications are muted; the incident goes on, and its timeline says who muted them.")

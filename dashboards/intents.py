@@ -38,12 +38,14 @@ def ask(place: Place, kind: IntentKind, target: str, author: str, why: str, last
         )
 
 
-def form(place: Place, key: str, choices: dict[str, IntentKind], target: str, lasts: bool = False) -> None:
-    """A form that asks for a name and a reason, with one button for each choice."""
+def form(
+    place: Place, key: str, choices: dict[str, IntentKind], target: str, lasts: bool = False, needs_why: bool = True
+) -> None:
+    """A form that asks for a name and a reason, with one button for each choice; `lasts` asks for hours too."""
     with st.form(key, border=False):
         who, reason = st.columns([1, 2])
         author = who.text_input("Your name", key=f"{key} author", value=st.session_state.get("author", ""))
-        why = reason.text_input("Why", key=f"{key} why", placeholder="one sentence for whoever reads this later")
+        why = reason.text_input("Why", key=f"{key} why", placeholder="one sentence" if needs_why else "if you like")
         hours = 0.0
         if lasts:
             hours = st.select_slider("For how many hours", [1.0, 2.0, 4.0, 8.0, 24.0, 72.0, 168.0], key=f"{key} hours")
@@ -51,8 +53,8 @@ def form(place: Place, key: str, choices: dict[str, IntentKind], target: str, la
             pressed = [kind for label, kind in choices.items() if st.form_submit_button(label, key=f"{key} {kind}")]
     if not pressed:
         return
-    if not author.strip() or not why.strip():
-        st.warning("Nothing was stored: it needs your name and a reason.")
+    if not author.strip() or (needs_why and not why.strip()):
+        st.warning(f"Nothing was stored: it needs your name{' and a reason' if needs_why else ''}.")
         return
     st.session_state["author"] = author.strip()
     try:

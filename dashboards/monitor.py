@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from controlplane.dashboards import charts, queries, series, words
+from controlplane.dashboards import charts, queries, series, tables, words
 from controlplane.dashboards.queries import Place, Watched
 from controlplane.dashboards.series import Choice, Seen
 from controlplane.store.tables import FindingRow
@@ -25,12 +25,22 @@ def pick_monitor(known: list[Watched]) -> str:
     return name
 
 
-def pick_measure(found: list[Choice]) -> tuple[Choice, str | None]:
+def telling(seen: list[Seen], found: list[Choice]) -> str:
+    """The check to begin with: the one of the address, else the newest that failed, else the first with a limit."""
+    checks = [choice.check for choice in found]
+    wanted = st.query_params.get("check", "")
+    if wanted in checks:
+        return wanted
+    failed = [one.run.why.partition(":")[0] for one in reversed(seen) if one.run.outcome == "FAIL"]
+    limited = [choice.check for choice in found if choice.limited]
+    return next(name for name in [*failed, *limited, *checks] if name in checks)
+
+
+def pick_measure(found: list[Choice], first: str) -> tuple[Choice, str | None]:
     """A check, one of its measures, and a column where the measure has several."""
     check_box, measure_box, column_box = st.columns(3)
     checks = list(dict.fromkeys(choice.check for choice in found))
-    failing = next((place for place, name in enumerate(checks) if any(c.limited for c in found if c.check == name)), 0)
-    check = check_box.selectbox("Check", checks, index=failing)
+    check = check_box.selectbox("Check", checks, index=checks.index(first))
     of_check = [choice for choice in found if choice.check == check]
     measure = measure_box.selectbox(
         "Measure",
@@ -56,13 +66,13 @@ def draw(where: Place, seen: list[Seen]) -> None:
     if not found:
         st.info("None of these windows has a measure; the findings below say why.")
         return
-    choice, column = pick_measure(found)
+    choice, column = pick_measure(found, telling(seen, found))
     points = series.points(where, ids, choice.check, choice.measure, column)
     name = choice.measure + (f" of {column}" if column else "")
     st.altair_chart(charts.measure(seen, points, name))
     st.caption(
         "Band: the version that answered. Ribbon and bars: 95 % interval, where the measure has one. Dashed: the "
-        "limit. Grey stroke: another version measured on the same rows. Point at a mark for n, numbers and UTC."
+        "limit. Grey triangle: another version measured on the same rows. Point at a mark for n, numbers and UTC."
     )
 
 
@@ -80,7 +90,9 @@ def findings(where: Place, name: str, seen: list[Seen]) -> None:
         key=f"window of {name}",
     )
     run = one.run
-    st.markdown(f"{words.badge(str(run.outcome))} {words.plain(words.sentence(run.why))}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(str(run.outcome), color=words.colour(str(run.outcome)))
+        st.text(run.why, width="stretch")
     rows = " · ".join(f"version {version} answered {count:,} rows" for version, count in one.versions) or "no rows"
     st.caption(
         f"{words.plain(rows)} · measured in {run.seconds:.1f} s · {run.kind}",
@@ -89,7 +101,7 @@ def findings(where: Place, name: str, seen: list[Seen]) -> None:
     found = series.detail(where, run.id)
     if found.findings:
         st.dataframe(
-            [_line(row) for row in found.findings],
+            tables.coloured([_line(row) for row in found.findings], "Outcome"),
             hide_index=True,
             height=min(38 + 35 * len(found.findings), 420),
             column_config={"Why": st.column_config.TextColumn(width="large")},
@@ -118,7 +130,7 @@ def _line(row: FindingRow) -> dict[str, object]:
         "Version": row.version or "-",
         "Estimate": words.number(row.estimate),
         "95 % interval": words.interval(row.low, row.high) or "-",
-        "n": row.n,
+        "n": words.count(row.n or None),
         "Limit": words.number(row.limit),
         "Why": row.why,
     }

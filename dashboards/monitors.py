@@ -30,10 +30,10 @@ def show(where: Place, one: Watched, now: datetime) -> None:
         "Blind after": _windows(monitor.tolerance.blind, "unseen"),
         "Closes after": _windows(monitor.tolerance.recover, "good"),
     }
-    left, right = st.columns([2, 3], gap="large")
+    left, right = st.columns([1, 2], gap="large")
     with left:
         st.markdown("  \n".join(f":gray[{name}] {words.plain(value)}" for name, value in facts.items()))
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             pages.to_monitor(monitor.name)
             if monitor.runbook.startswith(("https://", "http://")):
                 st.link_button("Runbook", monitor.runbook, icon=":material/menu_book:")

@@ -5,19 +5,27 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from controlplane.dashboards import charts, pages, queries, words
-from controlplane.dashboards.queries import Case, Rollback, Watched
+from controlplane.dashboards import charts, pages, queries, tables, words
+from controlplane.dashboards.queries import Case, Place, Rollback, Watched
 from controlplane.domain.incident import BLIND_CAUSE
 from controlplane.domain.verdict import BLIND
+from controlplane.errors import StoreError
 
-_NEWS_LINES = 220
+_NEWS = 220
 
 
 @st.fragment(run_every="30s")
 def overview() -> None:
     """The page; it looks again by itself, so that it can stay open on a wall."""
-    where, now = queries.place(), datetime.now(UTC)
+    try:
+        _look(queries.place(), datetime.now(UTC))
+    except StoreError as error:
+        st.error(words.sentence(str(error)), icon=":material/database_off:")
+
+
+def _look(where: Place, now: datetime) -> None:
     monitors = queries.watched(where)
     if not monitors:
         st.info("No monitor is known here yet. Write a job file, then: `controlplane run MONITOR`")
@@ -65,35 +73,43 @@ def _headline(waiting: int, new: int, blind: int, late: int, monitors: int) -> N
 
 def _proposal(rollback: Rollback, now: datetime) -> None:
     action = rollback.action
+    since = action.proposed_at or action.planned_at
     with st.container(border=True, gap="xsmall"):
-        since = action.proposed_at or action.planned_at
-        st.markdown(
-            f"{words.badge('proposed', 'waits for approval')} **{words.plain(action.monitor)}**: move "
-            f"{words.plain(f'{action.model}@{action.alias}')} from version {words.plain(str(action.from_version))} "
-            f"back to version {words.plain(str(action.to_version))}"
-        )
-        st.text(action.why)
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with _heading():
+            st.markdown(
+                f"{words.badge('proposed', 'waits for approval')} **{words.plain(action.monitor)}** · move "
+                f"{words.plain(f'{action.model}@{action.alias}')} from version {words.plain(str(action.from_version))} "
+                f"back to version {words.plain(str(action.to_version))} · :gray[{words.ago(since, now)}]",
+                help=words.utc(since),
+                width="stretch",
+            )
             pages.to_incident(action.incident_id, "Approve or reject")
-            st.caption(f"proposed {words.ago(since, now)}", help=words.utc(since))
+        st.text(action.why)
 
 
 def _case(case: Case, now: datetime) -> None:
     row = case.incident
+    said = [f"{words.badge(row.severity)} **{words.plain(row.monitor)}** · {words.plain(row.cause)}"]
+    if row.version:
+        said.append(f"version {words.plain(row.version)}")
+    if row.acknowledged_by:
+        said.append(f"seen by {words.plain(row.acknowledged_by)}")
+    said.append(f":gray[opened {words.ago(row.opened_at, now)}]")
+    if case.muted:
+        said.append(words.badge("muted", f"muted by {case.muted.author}"))
+    if case.unheard:
+        said.append(words.badge("undeliverable", "a receiver was not reached"))
     with st.container(border=True, gap="xsmall"):
-        muted = f" {words.badge('muted', f'muted by {case.muted.author}')}" if case.muted else ""
-        heard = f" {words.badge('undeliverable', 'a receiver was not reached')}" if case.unheard else ""
-        st.markdown(
-            f"{words.badge(row.severity)} **{words.plain(row.monitor)}** · {words.plain(row.cause)}{muted}{heard}"
-        )
+        with _heading():
+            st.markdown(" · ".join(said), help=words.utc(row.opened_at), width="stretch")
+            pages.to_incident(row.id)
         st.text(row.title)
         if case.newest is not None and case.newest.event != "opened":
-            st.caption(f"{words.badge(case.newest.event)} {words.plain(case.newest.text[:_NEWS_LINES])}")
-        with st.container(horizontal=True, vertical_alignment="center"):
-            pages.to_incident(row.id)
-            version = f" · version {words.plain(row.version)}" if row.version else ""
-            who = f" · seen by {words.plain(row.acknowledged_by)}" if row.acknowledged_by else ""
-            st.caption(f"opened {words.ago(row.opened_at, now)}{version}{who}", help=words.utc(row.opened_at))
+            st.caption(f"{words.badge(case.newest.event)} {words.plain(case.newest.text[:_NEWS])}")
+
+
+def _heading() -> DeltaGenerator:
+    return st.container(horizontal=True, vertical_alignment="center", gap="small")
 
 
 def _blind(one: Watched) -> None:
@@ -122,27 +138,26 @@ def _table(monitors: list[Watched], unclosed: list[Case], now: datetime) -> None
             "Monitor": one.monitor.name,
             "Open": len(open_by[one.monitor.name]),
             "Last": one.last.outcome if one.last else "no run yet",
-            "Windows": charts.strip(one.runs) if one.runs else None,
+            "Windows": charts.strip(one.runs, queries.STRIP),
             "Model": str(one.monitor.model),
             "Version": one.holder or "-",
             "Last window": words.window(one.last.window_start, one.last.window_end) if one.last else "-",
-            "Rows": one.last.n_rows if one.last else None,
-            "Age": words.span(now - one.last.window_end) if one.last else "-",
-            "Reaction": one.monitor.reaction.value,
+            "n": words.count(one.last.n_rows if one.last else None),
             "Risk": one.monitor.risk_tier.value,
+            "Reaction": one.monitor.reaction.value,
             "Owner": one.monitor.owner or "nobody",
         }
         for one in sorted(monitors, key=lambda one: (-len(open_by[one.monitor.name]), one.monitor.name))
     ]
     picked = st.dataframe(
-        rows,
+        tables.coloured(rows, "Last"),
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         key="monitors",
         column_config={
             "Windows": st.column_config.ImageColumn(
-                f"Last {queries.STRIP} windows", width="medium", help="oldest to newest; taller is worse"
+                f"Last {queries.STRIP} windows", width=165, help="oldest to newest; taller is worse"
             ),
             "Monitor": st.column_config.TextColumn(width="small"),
             "Open": st.column_config.NumberColumn(width=50, help="incidents not closed"),

@@ -16,9 +16,10 @@ def to_incident(incident_id: str, label: str = "Open incident") -> None:
     )
 
 
-def to_monitor(name: str, label: str = "See its measures") -> None:
-    """A link to one monitor's measures."""
-    st.page_link(_HERE / "monitor.py", label=label, icon=":material/monitoring:", query_params={"monitor": name})
+def to_monitor(name: str, check: str = "") -> None:
+    """A link to one monitor's measures, to those of one check where it is named."""
+    asked = {"monitor": name} | ({"check": check} if check else {})
+    st.page_link(_HERE / "monitor.py", label="See its measures", icon=":material/monitoring:", query_params=asked)
 
 
 def open_monitor(name: str) -> None:

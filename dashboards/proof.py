@@ -18,7 +18,7 @@ def show(where: Place, rollback: Rollback, now: datetime) -> None:
     action = rollback.action
     with st.container(border=True, gap="small"):
         st.markdown(f"{words.badge(action.state)} **{_move(action)}**")
-        st.text(words.sentence(action.why))
+        st.text(action.why)
         if rollback.replays:
             st.dataframe(
                 [

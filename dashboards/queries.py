@@ -12,7 +12,6 @@ from typing import NamedTuple
 import streamlit as st
 from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from controlplane.dashboards.canonical import read_monitor
 from controlplane.domain.action import ActionState
@@ -75,14 +74,15 @@ def reading(where: Place) -> Iterator[Session]:
 def trouble(where: Place) -> str:
     """Why the database cannot be shown, in one sentence; empty where it can."""
     try:
+        store = _store(where)
         url = make_url(where.url)
         file = url.database if url.get_backend_name() == "sqlite" else None
         # SQLite would make an empty file of a name that does not exist; looking must not.
         if file and file != ":memory:" and not os.path.exists(file):
             return f"there is no database at {file}; run `controlplane run MONITOR` or `controlplane demo` first"
-        _store(where).require_current()
-    except (StoreError, ArgumentError, SQLAlchemyError) as error:
-        return str(error).splitlines()[0]
+        store.require_current()
+    except StoreError as error:
+        return str(error)
     return ""
 
 
@@ -218,7 +218,7 @@ def cases(where: Place, most: int = 500) -> list[Case]:
                 .join(DeliveryRow, DeliveryRow.transition_id == TransitionRow.id)
                 .where(TransitionRow.incident_id.in_(ids), DeliveryRow.error != "", DeliveryRow.sent_at.is_(None))
                 .group_by(TransitionRow.incident_id)
-            ).tuples()
+            )
         }
         mutes = silences(session, where.workspace, now)
         muted = {row.id: _mute(row, mutes) for row in found}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from controlplane.dashboards import intents, pages, proof, queries, words
+from controlplane.dashboards import intents, pages, proof, queries, tables, words
 
 st.title("Rollbacks")
 intents.said()
@@ -26,14 +26,14 @@ rows = [
         f"Planned ({words.zone_name()})": words.local(one.action.planned_at),
         "Difference": words.number(one.replays[0].difference) if one.replays else "-",
         "95 % interval": words.interval(one.replays[0].low, one.replays[0].high) if one.replays else "-",
-        "n": one.replays[0].n if one.replays else None,
-        "Gap (ms)": None if one.action.gap_seconds is None else round(one.action.gap_seconds * 1000, 1),
+        "n": words.count(one.replays[0].n if one.replays else None),
+        "Gap (ms)": words.number(None if one.action.gap_seconds is None else one.action.gap_seconds * 1000),
         "Why": one.action.why,
     }
     for one in known
 ]
 picked = st.dataframe(
-    rows,
+    tables.coloured(rows, "State"),
     hide_index=True,
     height=min(38 + 35 * len(rows), 300),
     on_select="rerun",
@@ -51,4 +51,4 @@ st.caption(
 proof.show(here, one, now)
 with st.container(horizontal=True):
     pages.to_incident(one.action.incident_id)
-    pages.to_monitor(one.action.monitor)
+    pages.to_monitor(one.action.monitor, one.action.check)

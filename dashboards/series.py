@@ -83,7 +83,7 @@ def choices(where: Place, run_ids: tuple[str, ...]) -> list[Choice]:
             )
             .where(FindingRow.run_id.in_(run_ids), FindingRow.estimate.is_not(None))
             .group_by(FindingRow.check, FindingRow.measure, FindingRow.column)
-        ).tuples()
+        )
         grouped: dict[tuple[str, str], list[tuple[float, str | None, bool]]] = {}
         for check, measure, column, limit, most in rows:
             grouped.setdefault((check, measure), []).append((-float(most), column, limit is not None))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
-COLOURS = {
+COLOURS: dict[str, Literal["red", "orange", "green", "blue", "violet", "gray"]] = {
     "PASS": "green",
     "WARN": "orange",
     "FAIL": "red",
@@ -33,6 +34,10 @@ COLOURS = {
     "muted": "gray",
     "pending": "blue",
     "undeliverable": "red",
+    "supported": "green",
+    "partly": "blue",
+    "expired": "orange",
+    "gap": "red",
     "opened": "red",
     "rollback_proposed": "orange",
     "rollback_made": "blue",
@@ -108,6 +113,15 @@ def number(value: float | None) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def count(n: int | None) -> str:
+    """How many rows; a dash where nobody counted.
+
+    >>> count(12345), count(None)
+    ('12,345', '-')
+    """
+    return "-" if n is None else f"{n:,}"
+
+
 def interval(low: float | None, high: float | None) -> str:
     """A 95 % interval; empty where the statistic has none.
 
@@ -120,10 +134,18 @@ def interval(low: float | None, high: float | None) -> str:
 def plain(text: str) -> str:
     r"""Text of others made harmless for Markdown: every mark is escaped, line breaks become spaces.
 
-    >>> print(plain("a *b* $c$ ![x](http://e.org/y)"))
-    a \*b\* \$c\$ \!\[x\]\(http\:\/\/e\.org\/y\)
+    Addresses are parted by an invisible word joiner, or they would become links wherever they stand.
+
+    >>> print(plain("a *b* $c$ ![x](y)"))
+    a \*b\* \$c\$ \!\[x\]\(y\)
     """
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+    parted = re.sub(r"(?i)(://|www\.)", "\u2060\\1", " ".join(text.split()))
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", parted)
+
+
+def colour(word: str) -> Literal["red", "orange", "green", "blue", "violet", "gray"]:
+    """The colour an outcome, a state or an event is shown in."""
+    return COLOURS.get(word, "gray")
 
 
 def badge(word: str, said: str = "") -> str:

@@ -185,6 +185,19 @@ class Teller:
         with self.store.begin() as session:
             actions.store_replays(session, row, [replay], "5a" * 32)
 
+    def attach(self, run_id: str, at: datetime) -> None:
+        """Do the follow-up job: a report is attached to the run."""
+        with self.store.begin() as session:
+            job = records.claim_followup(session, "default", at, HOUR)
+            assert job is not None
+            uri, digest = "file:///srv/controlplane/artifacts/4/drift.html", "3c" * 32
+            session.add(
+                AttachmentRow(
+                    id=new_id(), run_id=run_id, check="drift", kind="evidently_report", uri=uri, digest=digest, at=at
+                )
+            )
+            records.end_followup(session, job, "done")
+
     def hold(self, monitor: Monitor, version: str, at: datetime, action: str | None = None) -> None:
         """Note who holds the alias."""
         with self.store.begin() as session:
@@ -259,25 +272,16 @@ def _insurance(teller: Teller) -> tuple[str, str, str]:
         failing = {finding.check: finding for finding in findings if finding.outcome is Outcome.FAIL}
         at = teller.at(window, 0.2)
         if window in (3, 9):
+            with teller.store.begin() as session:
+                records.store_followup(session, "default", "evidently_report", claim.run_id, "drift", version)
             opened = Transition("drift", Event.OPENED, failing["drift"].why, Severity.WARNING)
             drift = teller.change(INSURANCE, opened, at, claim.run_id, version=version)
             why = "only drift failed: the inputs changed, and another version would answer the same inputs"
             refused = teller.plan(INSURANCE, Refused(Refusal.WORLD_CHANGED, why), claim, drift, "1", at)
             no = Transition("drift", Event.ROLLBACK_REFUSED, f"no rollback: {why}", Severity.CRITICAL, drift)
             teller.change(INSURANCE, no, at, claim.run_id, refused.id)
-            with teller.store.begin() as session:
-                session.add(
-                    AttachmentRow(
-                        id=new_id(),
-                        run_id=claim.run_id,
-                        check="drift",
-                        kind="evidently_report",
-                        uri="file:///srv/controlplane/artifacts/4/drift.html",
-                        digest="3c" * 32,
-                        at=teller.at(window, 1),
-                    )
-                )
-                records.store_followup(session, "default", "evidently_report", claim.run_id, "drift", version)
+            if window == 3:
+                teller.attach(claim.run_id, at)
         if window == 5:
             good = "1 good window in a row: 5 columns within max 0.2"
             closed = Transition("drift", Event.CLOSED, good, Severity.CRITICAL, drift)

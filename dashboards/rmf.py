@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from controlplane.dashboards import charts, queries, words
+from controlplane.dashboards import charts, queries, tables, words
 from controlplane.dashboards.queries import Place
 from controlplane.domain.monitor import Window
 from controlplane.rmf.catalogue import produced
@@ -32,7 +32,7 @@ def report_of(where: Place, to_the_minute: datetime) -> Report:
     return build(context, evidence, incidents, produced(), to_the_minute)
 
 
-def line(row: Row, now: datetime) -> dict[str, object]:
+def line(row: Row) -> dict[str, object]:
     """One subcategory in one row."""
     newest = max(row.evidence, key=lambda record: record.collected, default=None)
     return {
@@ -40,9 +40,8 @@ def line(row: Row, now: datetime) -> dict[str, object]:
         "Status": row.status.replace("_", " "),
         "Asks for": row.subcategory.title,
         "Newest evidence": "-" if newest is None else f"{kind_words(newest.kind)}, {newest.subject}: {newest.outcome}",
-        "n": None if newest is None else newest.n,
+        "n": words.count(None if newest is None else newest.n),
         "Age": "-" if row.age is None else words.span(row.age),
-        "Expires": "-" if newest is None else words.ago(newest.expires, now),
         "Missing": kind_list(row.missing) or "-",
         "Why": row.why,
     }
@@ -72,10 +71,20 @@ for function, meaning in report.catalogue.functions.items():
     st.caption(f"{meaning}.")
     if rows:
         st.dataframe(
-            [line(row, minute) for row in rows],
+            tables.coloured([line(row) for row in rows], "Status"),
             hide_index=True,
+            height="content",
             column_config={
-                "Asks for": st.column_config.TextColumn(width="medium"),
-                "Why": st.column_config.TextColumn(width="large"),
+                name: st.column_config.Column(width=width)
+                for name, width in {
+                    "Id": 100,
+                    "Status": 95,
+                    "Asks for": 250,
+                    "Newest evidence": 240,
+                    "n": 55,
+                    "Age": 85,
+                    "Missing": 250,
+                    "Why": 700,
+                }.items()
             },
         )
