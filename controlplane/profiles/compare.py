@@ -25,7 +25,7 @@ def ks(reference: ColumnProfile, current: ColumnProfile) -> Figure:
     before, after = _cumulated(one), _cumulated(two)
     distance = float(np.abs(before - after).max())
     # Inside a slot between edges either function may rise first: the worst case of each order is the most hidden.
-    hidden = max(float((before[1:] - after[:-1])[1:-1:2].max()), float((after[1:] - before[:-1])[1:-1:2].max()))
+    hidden = max(float((before[1:] - after[:-1])[::2].max()), float((after[1:] - before[:-1])[::2].max()))
     n, m = int(two.sum()), int(one.sum())
     radius = dkw_radius(n, m)
     return Figure(distance, max(0.0, distance - radius), min(1.0, max(distance, hidden) + radius), n)
