@@ -63,6 +63,10 @@ def settings(folder: Path) -> dict[str, str]:
         "CONTROLPLANE_REGISTRY_URI": f"sqlite:///{folder / 'home' / 'mlflow.db'}",
         "CONTROLPLANE_DATABASE_URL": "",
         "CONTROLPLANE_WORKSPACE": "",
+        # When they are imported, the Adversarial Robustness Toolbox makes a folder in the user's home and torch one
+        # for compiled code in the system's temporary folder.
+        "HOME": str(folder / "home"),
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "home" / "torch"),
     }
 
 
