@@ -94,7 +94,7 @@ def wasserstein(reference: ColumnProfile, current: ColumnProfile) -> float:
     area = float(np.sum(np.diff(edges) * (np.abs(gaps[1:-2:2]) + np.abs(gaps[2:-1:2])) / 2))
     below, above = max(0.0, edges[0] - current.low), max(0.0, current.high - edges[-1])
     area += (below * float(current.slots[0]) + above * float(current.slots[-1])) / 2 / current.finite
-    return area / (reference.std or 1.0)
+    return float(area / (reference.std or 1.0))
 
 
 def missing_rate(column: ColumnProfile) -> Figure:
@@ -167,7 +167,8 @@ def js_distance(one: npt.ArrayLike, two: npt.ArrayLike) -> float:
 
 def _shares(counts: npt.ArrayLike) -> Floats:
     numbers = np.asarray(counts, np.float64)
-    return numbers / numbers.sum()
+    shares: Floats = numbers / numbers.sum()
+    return shares
 
 
 def _line(column: ColumnProfile) -> Ints:

@@ -94,7 +94,8 @@ def _hash_lists(array: pa.Array) -> Hashes:
 def _sum_by(parts: Hashes, lengths: npt.NDArray[np.int64]) -> Hashes:
     sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(parts, dtype=np.uint64)))
     ends = np.cumsum(lengths)
-    return sums[ends] - sums[ends - lengths]
+    between: Hashes = sums[ends] - sums[ends - lengths]
+    return between
 
 
 def _with_nulls(hashes: Hashes, array: pa.Array) -> Hashes:

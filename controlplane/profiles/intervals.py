@@ -62,7 +62,7 @@ def dkw_radius(n: int, m: int) -> float:
     """
     chances = (np.arange(4000) + 0.5) / 4000
     own = np.sqrt(np.log(2 / chances) / (2 * n))
-    low, high = 0.0, 2 * math.sqrt(math.log(4 / _ALPHA) / 2) * (n**-0.5 + m**-0.5)
+    low, high = 0.0, 2 * math.sqrt(math.log(4 / _ALPHA) / 2) * float(n**-0.5 + m**-0.5)
     for _ in range(40):
         middle = (low + high) / 2
         rest = np.maximum(middle - own, 0.0)
