@@ -50,7 +50,9 @@ def strip(runs: Sequence[RunRow], most: int) -> str:
     return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode()
 
 
-def measure(seen: Sequence[Seen], points: Mapping[str, Sequence[FindingRow]], name: str) -> alt.LayerChart:
+def measure(
+    seen: Sequence[Seen], points: Mapping[str, Sequence[FindingRow]], name: str
+) -> alt.LayerChart | alt.FacetChart:
     """A measure over windows: the version that answered as a band behind, the limit as a dashed step, the 95 %
     interval as a ribbon, and every outcome marked. Times are wall-clock times of the viewer's zone.
 
@@ -99,8 +101,8 @@ def measure(seen: Sequence[Seen], points: Mapping[str, Sequence[FindingRow]], na
         .mark_point(size=90, filled=True, opacity=1, strokeWidth=2)
         .encode(x, y, colour, shape, tooltip=tooltip),
     )
-    picture: alt.LayerChart = alt.layer(_bands(seen), marks)
-    picture = picture.resolve_scale(color="independent", shape="independent").properties(height=380)
+    both = alt.layer(_bands(seen), marks).resolve_scale(color="independent", shape="independent")
+    picture: alt.LayerChart | alt.FacetChart = both.properties(height=380)
     return picture
 
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import streamlit as st
 from sqlalchemy import func, select
-from sqlalchemy.engine import make_url
 
 from controlplane.dashboards.canonical import read_monitor
 from controlplane.domain.action import ActionState
@@ -74,13 +73,7 @@ def reading(where: Place) -> Iterator[Session]:
 def trouble(where: Place) -> str:
     """Why the database cannot be shown, in one sentence; empty where it can."""
     try:
-        store = _store(where)
-        url = make_url(where.url)
-        file = url.database if url.get_backend_name() == "sqlite" else None
-        # SQLite would make an empty file of a name that does not exist; looking must not.
-        if file and file != ":memory:" and not os.path.exists(file):
-            return f"there is no database at {file}; run `controlplane run MONITOR` or `controlplane demo` first"
-        store.require_current()
+        _store(where).require_current()
     except StoreError as error:
         return str(error)
     return ""

@@ -191,7 +191,7 @@ def test_a_missing_database_is_one_sentence_and_is_not_made(
 ) -> None:
     monkeypatch.setenv("CONTROLPLANE_DATABASE_URL", seed.url_of(tmp_path))
     app = show()
-    assert len(app.error) == 1 and "There is no database at" in app.error[0].value
+    assert len(app.error) == 1 and "There is no database" in app.error[0].value
     assert not (tmp_path / "controlplane.db").exists()
 
 
