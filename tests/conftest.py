@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,10 +53,25 @@ def postgres() -> Iterator[Postgres]:
     # Not below pytest's own folder: as root the server runs as another user, who must be able to enter every parent.
     with TemporaryDirectory(prefix="controlplane-postgres-") as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="stop")
-        databases = Postgres(server.get_uri())
-        yield databases
-        databases.close()
+        with _stopped_with_us(server.get_pid(), folder):
+            databases = Postgres(server.get_uri())
+            yield databases
+            databases.close()
         server.cleanup()
+
+
+@contextmanager
+def _stopped_with_us(pid: int, folder: str) -> Iterator[None]:
+    """While inside: should this process be killed, the end of a pipe tells a shell to stop and delete the server."""
+    script = 'cat; kill -INT "$1"; while kill -0 "$1"; do sleep 0.1; done; rm -rf "$2"'
+    command = ["sh", "-c", script, "sh", str(pid), folder]
+    quiet = subprocess.DEVNULL
+    guard = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True)
+    try:
+        yield
+    finally:
+        guard.kill()
+        guard.communicate()
 
 
 @pytest.fixture(scope="session")
