@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 NAME = "insurance"
 FEATURES = ("lncoins", "idp", "lpi", "fmde", "physlm", "disea", "hlthg", "hlthf", "hlthp")
 LABEL = "any_visit"
+# With seeds 0 to 3, version 2's accuracy on held-out rows is 0.54, 0.59, 0.50 and 0.49; version 1's is 0.72 or 0.73.
 SEED = 2
 WINDOW_ROWS = 600
 REFERENCE_ROWS = 3_000
