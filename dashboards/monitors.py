@@ -66,7 +66,7 @@ def _windows(count: int, word: str) -> str:
 
 
 def _check(check: CheckSpec) -> list[dict[str, object]]:
-    params = ", ".join(f"{name} {value}" for name, value in check.params.items())
+    params = ", ".join(f"{name} {_said(value)}" for name, value in check.params.items() if value not in (None, [], ()))
     return [
         {
             "Check": check.name + (" (dry run)" if check.dry_run else ""),
@@ -79,6 +79,10 @@ def _check(check: CheckSpec) -> list[dict[str, object]]:
         }
         for limit in check.limits or (None,)
     ]
+
+
+def _said(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _limit(limit: Limit) -> str:

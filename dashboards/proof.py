@@ -24,7 +24,7 @@ def show(where: Place, rollback: Rollback, now: datetime) -> None:
                 [
                     {
                         "measure": replay.measure,
-                        f"version {action.from_version} (holds it)": words.number(replay.current),
+                        f"version {action.from_version} (failing)": words.number(replay.current),
                         f"version {action.to_version} (candidate)": words.number(replay.candidate),
                         "difference": words.number(replay.difference),
                         "95 % interval": words.interval(replay.low, replay.high),

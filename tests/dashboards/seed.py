@@ -27,9 +27,9 @@ from controlplane.domain.monitor import (
 from controlplane.domain.verdict import CheckResult, DetectorState, Finding, Measure, Outcome, conclude, judge
 from controlplane.store import Store, actions, incidents, new_id, records, runs
 from controlplane.store.incidents import SENT, UNDELIVERABLE
-from controlplane.store.intents import IntentKind, store_intent
+from controlplane.store.intents import APPLIED, IntentKind, end_intent, store_intent
 from controlplane.store.runs import Claim, Part
-from controlplane.store.tables import ActionRow, AttachmentRow, IncidentRow
+from controlplane.store.tables import ActionRow, AttachmentRow, IncidentRow, IntentRow
 
 HOUR = timedelta(hours=1)
 TRICKY = "mean of *age* moved by $5$ <img src=x> [here](http://outside.example) | `x`"
@@ -362,9 +362,11 @@ def _digits(teller: Teller) -> tuple[str, str, str]:
             opened = Transition("blind", Event.OPENED, text, Severity.WARNING)
             blind = teller.change(DIGITS, opened, at, claim.run_id, version=version)
             with teller.store.begin() as session:
-                store_intent(
+                asked = store_intent(
                     session, "default", IntentKind.ACKNOWLEDGE, evasion, "dana", "looking at it", teller.at(window, 2)
                 )
+                intent = session.get_one(IntentRow, asked)
+                end_intent(session, intent, APPLIED, "acknowledged by dana", teller.at(window, 3))
                 row_ = session.get_one(IncidentRow, evasion)
                 incidents.acknowledge(session, row_, "dana", teller.at(window, 3))
             seen = Transition("evasion", Event.ACKNOWLEDGED, "dana looks at it", Severity.WARNING, evasion)

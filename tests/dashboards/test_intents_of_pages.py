@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from controlplane.dashboards import queries
 from controlplane.errors import StoreError
 from controlplane.store import Store
+from controlplane.store.intents import IntentKind, store_intent
 from controlplane.store.tables import IntentRow, MonitorRow
 
 Show = Callable[..., AppTest]
@@ -74,6 +76,19 @@ def test_silencing_stores_its_end(show: Show, folder: Path, told: seed.Told) -> 
     newest = asked(folder)[0]
     assert newest.kind == "silence" and newest.until is not None
     assert (newest.until - newest.at).total_seconds() == 3600
+
+
+def test_what_was_asked_long_ago_and_not_applied_asks_for_the_scheduler(
+    show: Show, folder: Path, told: seed.Told
+) -> None:
+    store = Store(seed.url_of(folder))
+    with store.begin() as session:
+        at = datetime.now(UTC) - timedelta(minutes=10)
+        store_intent(session, "default", IntentKind.ACKNOWLEDGE, told.drift, "dana", "", at)
+    store.close()
+    app = show("incidents.py", incident=told.drift)
+    assert "still not applied: is `controlplane up` running?" in words_of(app)
+    assert "Acknowledge" not in [button.label for button in app.button]
 
 
 def test_without_a_name_or_a_reason_nothing_is_stored(show: Show, folder: Path, told: seed.Told) -> None:
