@@ -186,7 +186,6 @@ def _apply(kind: str, target: str, by: str | None, why: str, until: datetime | N
             asked = intents.IntentKind(kind)
             intent = intents.store_intent(session, context.workspace, asked, target, author, why, context.now(), until)
         cycle.begin(context)
-        cycle.settle(context)
         with context.store.begin() as session:
             row = intents.intent_of(session, intent)
     if row.state != intents.APPLIED:

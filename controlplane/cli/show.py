@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -45,11 +44,11 @@ def settings() -> Settings:
 
 
 def console(stderr: bool = False) -> Console:
-    """A rich console; on a pipe it prints plain text, as wide as it needs."""
+    """A rich console; on a pipe, whose reader has no width, tables are 160 columns wide."""
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, soft_wrap=not stream.isatty())
+    screen = Console(stderr=stderr, highlight=False)
+    return screen if screen.is_terminal else Console(stderr=stderr, highlight=False, width=160)
 
 
 def print_json(value: object) -> None:

@@ -267,13 +267,15 @@ def by_check(findings: Iterable[Finding]) -> dict[str, tuple[Outcome, str]]:
         seen = [row for row in rows if row.outcome is not Outcome.INCONCLUSIVE] or rows
         outcome = fold(row.outcome for row in seen if row.outcome is not None)
         worst = [row for row in seen if row.outcome is outcome]
-        leading = max(worst, key=_excess)
+        # The farthest past a limit leads a failure; the nearest to one says most of a success.
+        leading = (min if outcome is Outcome.PASS else max)(worst, key=_distance)
         more = f" (and {len(worst) - 1} more)" if len(worst) > 1 and outcome is not Outcome.PASS else ""
         verdicts[check] = (outcome, leading.why + more)
     return verdicts
 
 
-def _excess(finding: Finding) -> float:
+def _distance(finding: Finding) -> float:
+    """From the limit, in units of it."""
     if finding.estimate is None or finding.limit is None:
         return 0.0
     return abs(finding.estimate - finding.limit) / (abs(finding.limit) or 1.0)

@@ -8,7 +8,7 @@ from controlplane.domain.evidence import Evidence
 from controlplane.domain.incident import Reason, why_notify
 from controlplane.domain.monitor import iso
 from controlplane.engine.context import Context
-from controlplane.engine.run import EVIDENCE_KEPT
+from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.errors import ConfigError, DeliveryError
 from controlplane.ports import Message
 from controlplane.store import incidents, records

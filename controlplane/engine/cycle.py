@@ -40,15 +40,15 @@ def next_due_at(context: Context, monitor: Monitor) -> datetime:
 
 
 def begin(context: Context) -> None:
-    """Apply what people asked for."""
+    """Apply what people asked for, and finish what stored rows still call for: first of all a move in hand."""
     intents.apply(context)
+    settle(context)
 
 
 def tick(context: Context) -> list[Run]:
     """Do all that is due now: one window a monitor at a time, so that no monitor waits for another's backlog."""
     recorded: list[Run] = []
     begin(context)
-    settle(context)
     waiting = set(context.monitors)
     while waiting and not context.stopping():
         for name in sorted(waiting):

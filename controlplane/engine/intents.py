@@ -7,8 +7,9 @@ from datetime import datetime
 from controlplane.domain.action import ActionState
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.incident import Event, Severity, Transition
+from controlplane.engine import transitions
 from controlplane.engine.context import Context
-from controlplane.engine.run import EVIDENCE_KEPT
+from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.errors import LeaseLost
 from controlplane.store import Session, actions, incidents, intents, new_id, records
 from controlplane.store.intents import APPLIED, REFUSED, IntentKind
@@ -56,7 +57,7 @@ def _acknowledge(
     if monitor is not None:
         text = f"{intent.author} looks at it" + (f": {intent.why}" if intent.why else "")
         seen = Transition(incident.cause, Event.ACKNOWLEDGED, text, Severity(incident.severity), incident.id)
-        incidents.store_transition(session, monitor, seen, now, incident.opened_run)
+        transitions.store(session, monitor, seen, now, incident.opened_run)
     return "", f"acknowledged by {intent.author}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.monitor import Monitor
 from controlplane.engine.context import Context
-from controlplane.engine.run import EVIDENCE_KEPT
+from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.store import records
 
 
@@ -20,7 +20,7 @@ def register(context: Context) -> None:
                     Evidence(
                         kind,
                         monitor.name,
-                        f"config:{monitor.digest}",
+                        f"config:{monitor.digest[:12]}",
                         "STORED",
                         summary,
                         now,

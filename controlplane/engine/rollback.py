@@ -11,14 +11,14 @@ from controlplane.domain.evidence import Evidence
 from controlplane.domain.incident import Event, Severity, Transition
 from controlplane.domain.monitor import ModelRef, Monitor, Reaction, Window
 from controlplane.domain.verdict import BLIND, Outcome
-from controlplane.engine import references
+from controlplane.engine import references, transitions
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import Frozen
 from controlplane.engine.look import see, task_of
 from controlplane.engine.measure import measure
-from controlplane.engine.run import EVIDENCE_KEPT
+from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.errors import AliasMoved, ControlPlaneError, LeaseLost
-from controlplane.store import Session, actions, incidents, records
+from controlplane.store import Session, actions, records
 from controlplane.store.tables import ActionRow, IncidentRow, PartRow, RunRow
 from controlplane.workers import Task
 
@@ -80,8 +80,10 @@ def _replay(context: Context, monitor: Monitor, row: ActionRow) -> None:
         actions.store_replays(session, row, proof, digest)
         if isinstance(accepted, Refused):
             why = f"no rollback: {accepted.why}"
+            told = actions.was_refused(session, row, accepted.code)
             actions.step_action(session, row, ActionState.REFUSED, code=accepted.code.value, why=why, ended_at=now)
-            _tell(session, monitor, row, Event.ROLLBACK_REFUSED, why, Severity.CRITICAL, context)
+            if not told:
+                _tell(session, monitor, row, Event.ROLLBACK_REFUSED, why, Severity.CRITICAL, context)
         else:
             why = _proof(row, accepted)
             if row.mode == Reaction.PROPOSE:
@@ -235,7 +237,7 @@ def _tell(
     incident = session.get_one(IncidentRow, row.incident_id)
     kept = Severity.CRITICAL if Severity(incident.severity) is Severity.CRITICAL else severity
     told = Transition(incident.cause, event, text, kept, row.incident_id)
-    incidents.store_transition(session, monitor, told, context.now(), row.run_id, row.id)
+    transitions.store(session, monitor, told, context.now(), row.run_id, row.id)
 
 
 _STEPS: dict[ActionState, Callable[[Context, Monitor, ActionRow], None]] = {

@@ -24,12 +24,13 @@ from controlplane.domain.verdict import (
     judge,
     scores_of,
 )
+from controlplane.engine import transitions
 from controlplane.engine.context import Context
 from controlplane.engine.look import SOURCE, Look, earlier_holders, look
+from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.store import Session, actions, incidents, records, runs
 from controlplane.store.runs import Claim, DetectorKey
 
-EVIDENCE_KEPT = timedelta(days=90)
 MOST_ATTEMPTS = 8
 
 
@@ -132,7 +133,7 @@ def _react(
     """Store the incidents this verdict opens and closes, and the rollback it calls for."""
     known = incidents.open_incidents(session, context.workspace, monitor.name)
     for transition in advance(known, verdict, monitor.tolerance):
-        incidents.store_transition(session, monitor, transition, now, claim.run_id, version=version)
+        transitions.store(session, monitor, transition, now, claim.run_id, version=version)
     known = incidents.open_incidents(session, context.workspace, monitor.name)
     failing = [
         finding
@@ -154,7 +155,7 @@ def _react(
     if isinstance(planned, Refused):
         text = f"no rollback: {planned.why}"
         refusal = Transition(cause, Event.ROLLBACK_REFUSED, text, Severity.CRITICAL, incident.id)
-        incidents.store_transition(session, monitor, refusal, now, claim.run_id, row.id)
+        transitions.store(session, monitor, refusal, now, claim.run_id, row.id)
 
 
 def _leave_followups(session: Session, claim: Claim, monitor: Monitor, findings: Sequence[Finding]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from controlplane.domain.action import LIVE, ActionState, Past, Plan, Refused, Replay
+from controlplane.domain.action import LIVE, ActionState, Past, Plan, Refusal, Refused, Replay
 from controlplane.domain.incident import IncidentState
 from controlplane.domain.monitor import Monitor, RunKind
 from controlplane.domain.verdict import BLIND
@@ -74,6 +74,18 @@ def wants_plan(session: Session, monitor: Monitor, incident_id: str, planned: Pl
     if last.state == ActionState.REJECTED:
         return False
     return not (isinstance(planned, Refused) and last.state == ActionState.REFUSED and last.code == planned.code)
+
+
+def was_refused(session: Session, row: ActionRow, code: Refusal) -> bool:
+    """Whether the same rollback of the same incident was refused before for the same reason: then it is no news."""
+    query = select(ActionRow.id).where(
+        ActionRow.incident_id == row.incident_id,
+        ActionRow.id != row.id,
+        ActionRow.state == ActionState.REFUSED.value,
+        ActionRow.code == code.value,
+        ActionRow.to_version == row.to_version,
+    )
+    return session.scalars(query.limit(1)).first() is not None
 
 
 def store_plan(
