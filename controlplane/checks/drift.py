@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -12,17 +12,21 @@ from controlplane.domain.monitor import Limit
 from controlplane.domain.verdict import Measure
 from controlplane.errors import CheckError, NotEnoughData
 from controlplane.ports import MeasureSpec, Need, Sample
-from controlplane.profiles import ColumnProfile
-from controlplane.profiles.compare import ks, presence, total_variation
-from controlplane.profiles.intervals import Figure, wilson
+from controlplane.profiles import ColumnProfile, Kind
+from controlplane.profiles.compare import jensen_shannon, ks, presence, total_variation
+from controlplane.profiles.intervals import Figure
 
 
 @dataclass(frozen=True)
 class DriftParams:
-    """Which columns to compare (empty: features, prediction and probability), and from which drift on a column counts
-    as drifted in `drifted_share`."""
+    """Which columns to compare (empty: features, prediction and probability, but for dates, which always move on), by
+    which statistic, and from which drift on a column counts as drifted in `drifted_share`.
+
+    A column with fewer than `min_values` values is compared by whether it holds any.
+    """
 
     columns: tuple[str, ...] = ()
+    statistic: Literal["auto", "total_variation", "jensen_shannon"] = "auto"
     column_threshold: float = 0.1
     min_values: int = 30
 
@@ -30,9 +34,10 @@ class DriftParams:
 class Drift:
     """Columns and predictions against the stored reference profile.
 
-    `drift` is in [0, 1]: the Kolmogorov-Smirnov distance for numbers, total variation for categories, each with a 95 %
-    interval. It depends on the inputs alone, so no other version could undo it. The default limit of 0.15
-    fails once the interval lies wholly above it: about a third of a standard deviation, seen for sure.
+    `drift` is in [0, 1]: by default the Kolmogorov-Smirnov distance for numbers and total variation for categories,
+    each with a 95 % interval. A column that is gone, or came with another type, is compared as one without values. It
+    depends on the inputs alone, so no other version could undo it. The default limit of 0.15 fails once the interval
+    lies wholly above it: about a third of a standard deviation, seen for sure.
     """
 
     name: ClassVar[str] = "drift"
@@ -52,6 +57,8 @@ class Drift:
         if sample.profile is None or sample.reference is None:
             raise CheckError("drift compares with a reference; the monitor has none")
         before, after = sample.reference.profile, sample.profile
+        if not after.comparable(before):
+            raise CheckError("the window was profiled against another reference than the one it is compared with")
         if after.n < params.min_values:
             raise NotEnoughData(f"{after.n} rows; drift needs {params.min_values}", after.n, params.min_values)
         known = list(before.columns)
@@ -59,48 +66,46 @@ class Drift:
         if unknown:
             raise CheckError(f"the reference has no column {unknown[0]!r}; it has {', '.join(known)}")
         measured = []
-        for name in params.columns or known:
-            figure = _distance(before[name], after[name], params.min_values)
-            if figure is not None:
-                detail = _moved(before[name], after[name])
+        for name in params.columns or [name for name in known if before[name].bins.kind is not Kind.DATETIME]:
+            if before[name].n:
+                fig, moved = _compare(before[name], after[name], params)
                 measured.append(
-                    Measure(
-                        "drift",
-                        figure.estimate,
-                        figure.n,
-                        figure.low,
-                        figure.high,
-                        name,
-                        version=sample.version,
-                        detail=detail,
-                    )
+                    Measure("drift", fig.estimate, fig.n, fig.low, fig.high, name, None, sample.version, moved)
                 )
         if not measured:
             raise NotEnoughData("no column of the reference holds values to compare")
         sure = sum(measure.low > params.column_threshold for measure in measured if measure.low is not None)
-        share = wilson(sure, len(measured))
-        measured.append(Measure("drifted_share", share.estimate, len(measured), None, None, version=sample.version))
+        measured.append(Measure("drifted_share", sure / len(measured), len(measured), version=sample.version))
         return measured
 
 
-def _distance(before: ColumnProfile, after: ColumnProfile, needed: int) -> Figure | None:
-    """The distance of two columns; of holding a value at all where too few do; None where neither side has rows."""
-    if before.n == 0 or after.n == 0:
-        return None
-    if before.present < needed or after.present < needed:
-        return presence(before, after)
-    return total_variation(before, after) if before.bins.kind.counted else ks(before, after)
+def _compare(before: ColumnProfile, after: ColumnProfile, params: DriftParams) -> tuple[Figure, str]:
+    """The distance of two columns and what moved, in words; of holding a value at all where too few rows do."""
+    if min(before.present, after.present) < params.min_values:
+        held = f"{after.present} of {after.n} rows hold a value, before {before.present} of {before.n}"
+        gone = "; the column is gone or came with another type" if after.absent == after.n else ""
+        return presence(before, after), held + gone
+    counted = before.bins.kind.counted
+    if params.statistic == "jensen_shannon":
+        figure = jensen_shannon(before, after)
+    elif params.statistic == "total_variation" or counted:
+        figure = total_variation(before, after)
+    else:
+        figure = ks(before, after)
+    return figure, _share_moved(before, after) if counted else _mean_moved(before, after)
 
 
-def _moved(before: ColumnProfile, after: ColumnProfile) -> str:
-    """What moved, from where to where."""
-    if after.present == 0:
-        return f"{after.missing} of {after.n} rows hold no value"
-    if not before.bins.kind.counted:
-        return f"mean {before.mean:.4g} -> {after.mean:.4g}"
-    if after.unseen * 2 > after.present:
-        return f"unseen: {', '.join(after.examples)}"
-    shares = [column.slots / max(1, column.present) for column in (before, after)]
+def _mean_moved(before: ColumnProfile, after: ColumnProfile) -> str:
+    what = {Kind.TEXT: "mean length", Kind.VECTOR: "mean of the vectors"}.get(before.bins.kind, "mean")
+    mean = f"{what} {before.mean:.4g} -> {after.mean:.4g}"
+    wider = before.std and abs(after.std / before.std - 1) > abs(after.mean - before.mean) / before.std
+    return f"{mean}, spread {before.std:.4g} -> {after.std:.4g}" if wider else mean
+
+
+def _share_moved(before: ColumnProfile, after: ColumnProfile) -> str:
+    shares = [np.append(column.slots, column.unseen) / column.present for column in (before, after)]
     largest = int(np.argmax(np.abs(shares[1] - shares[0])))
-    name = before.bins.categories[largest]
-    return f"share of {name!r} {shares[0][largest]:.1%} -> {shares[1][largest]:.1%}"
+    was, is_ = (f"{share[largest]:.1%}" for share in shares)
+    if largest == len(before.bins.categories):
+        return f"share of unseen values ({', '.join(after.examples)}) {was} -> {is_}"
+    return f"share of {before.bins.categories[largest]!r} {was} -> {is_}"

@@ -10,7 +10,7 @@ from controlplane.domain.monitor import Limit
 from controlplane.domain.verdict import Measure
 from controlplane.errors import CheckError, NotEnoughData
 from controlplane.ports import MeasureSpec, Need, Sample
-from controlplane.profiles import ColumnProfile
+from controlplane.profiles import ColumnProfile, Kind
 from controlplane.profiles.compare import infinite_rate, missing_increase, missing_rate, out_of_range_rate, unseen_rate
 from controlplane.profiles.intervals import Figure
 
@@ -26,7 +26,9 @@ class Quality:
     """Schema, missing values, infinities, ranges and categories against the reference.
 
     The counts of missing and retyped columns are exact; rates carry the Wilson interval, the increase of missing values
-    Newcombe's. By default no column may be gone or have another type, and a rate may not surely pass 5 %.
+    Newcombe's. By default no column may be gone or have another type (a vector of another length is one), no value may
+    be infinite, and the other rates may not surely pass 5 %. Time leaves every reference behind, so the range of a
+    datetime column is not held against it.
     """
 
     name: ClassVar[str] = "quality"
@@ -58,10 +60,17 @@ class Quality:
         if sample.profile is None or sample.reference is None:
             raise CheckError("quality compares with a reference; the monitor has none")
         before, after = sample.reference.profile, sample.profile
+        if not after.comparable(before):
+            raise CheckError("the window was profiled against another reference than the one it is compared with")
         if after.n == 0:
             raise NotEnoughData("no rows")
         gone = [name for name in after.missing_columns if name not in params.ignore]
         changed = [f"{name} is {kind}" for name, kind in after.type_changed.items() if name not in params.ignore]
+        changed += [
+            f"{name} holds {column.wrong_length} vectors of another length than {column.bins.length}"
+            for name, column in after.columns.items()
+            if column.wrong_length and name not in params.ignore
+        ]
         measured = [
             Measure("missing_columns", float(len(gone)), after.n, version=sample.version, detail=", ".join(gone)),
             Measure("type_changes", float(len(changed)), after.n, version=sample.version, detail=", ".join(changed)),
@@ -84,7 +93,7 @@ def _rates(before: ColumnProfile, after: ColumnProfile) -> Iterator[tuple[str, F
     yield "missing_increase", missing_increase(before, after), ""
     if after.bins.kind.counted:
         yield "unseen_rate", unseen_rate(after), ", ".join(after.examples)
-    else:
+    elif after.bins.kind is not Kind.DATETIME:
         yield "infinite_rate", infinite_rate(after), ""
         moved = f"{after.low:.4g} to {after.high:.4g}, before {before.low:.4g} to {before.high:.4g}"
         yield "out_of_range_rate", out_of_range_rate(after), moved

@@ -38,7 +38,10 @@ def total_variation(reference: ColumnProfile, current: ColumnProfile) -> Figure:
     into up to 20 groups of equal reference share. The estimate leaves out what sampling alone would add on average
     (see `cell_noise`), for it grows with the number of categories.
     """
-    one, two = cells(reference, current)
+    return _total_variation(*cells(reference, current))
+
+
+def _total_variation(one: Ints, two: Ints) -> Figure:
     m, n = int(one.sum()), int(two.sum())
     plug_in = tv_distance(one, two)
     noise, spread = cell_noise(one / m, m, two / n, n)
@@ -48,13 +51,8 @@ def total_variation(reference: ColumnProfile, current: ColumnProfile) -> Figure:
 
 def presence(reference: ColumnProfile, current: ColumnProfile) -> Figure:
     """Total variation of holding a value at all, for a column with too few values left to compare."""
-    one = np.array([reference.present, reference.missing], np.int64)
-    two = np.array([current.present, current.missing], np.int64)
-    m, n = int(one.sum()), int(two.sum())
-    noise, spread = cell_noise(one / m, m, two / n, n)
-    plug_in = tv_distance(one, two)
-    estimate = max(0.0, plug_in - noise)
-    return Figure(estimate, max(0.0, estimate - Z * spread), min(1.0, plug_in + Z * spread), n)
+    one, two = (np.array([column.present, column.missing], np.int64) for column in (reference, current))
+    return _total_variation(one, two)
 
 
 def jensen_shannon(reference: ColumnProfile, current: ColumnProfile) -> Figure:

@@ -34,9 +34,13 @@ class Profile:
         """The summary of one column; raises KeyError."""
         return self.columns[name]
 
+    def comparable(self, other: Profile) -> bool:
+        """Whether both were counted into the same bins."""
+        return self.bins is other.bins or self.bins.digest == other.bins.digest
+
     def merge(self, other: Profile) -> Profile:
         """The profile of the rows of both; raises ValueError where they were counted into different bins."""
-        if self.bins is not other.bins and self.bins.digest != other.bins.digest:
+        if not self.comparable(other):
             raise ValueError("profiles counted into different bins cannot be merged")
         return Profile(
             self.bins,
