@@ -68,14 +68,24 @@ def dashboard_command(port: int, address: str) -> list[str]:
         *(sys.executable, "-m", "streamlit", "run", str(page)),
         *(f"--server.address={address}", f"--server.port={port}", "--server.headless=true"),
         *("--browser.gatherUsageStats=false", "--client.toolbarMode=minimal", "--server.fileWatcherType=none"),
+        # Streamlit's own accent is a red, which here would read as an alarm.
+        *("--theme.light.primaryColor=#2f7fb5", "--theme.dark.primaryColor=#4a9fd6"),
     ]
 
 
 def dashboard_environment(chosen: Settings) -> dict[str, str]:
-    """What the dashboard is told: which store, and nothing else of ours."""
+    """What the dashboard is told: which store, and whose reports it writes."""
+    from controlplane.config import load_valid
+
+    try:
+        organization = load_valid(chosen.jobs, chosen.workspace)[0].organization
+    except ConfigError:
+        # What is stored can be looked at where the job files are not.
+        organization = ""
     return os.environ | {
         "CONTROLPLANE_DATABASE_URL": chosen.database,
         "CONTROLPLANE_WORKSPACE": chosen.workspace,
+        "CONTROLPLANE_ORGANIZATION": organization,
     }
 
 
