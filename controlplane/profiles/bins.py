@@ -40,6 +40,11 @@ class ColumnBins:
     length: int | None = None
 
     @property
+    def origin(self) -> float:
+        """The middle edge, from which moments are taken: near the mean, so that little is lost to rounding."""
+        return float(self.edges[len(self.edges) // 2]) if len(self.edges) else 0.0
+
+    @property
     def slots(self) -> int:
         """How many counts a profile of this column holds."""
         return len(self.categories) if self.kind.counted else 2 * len(self.edges) + 1

@@ -20,8 +20,9 @@ class ColumnProfile:
 
     Every row is in exactly one of: `absent` (the batch had no such column, or one of another type), `nulls`, `nans`,
     `neg_inf`, `pos_inf`, `unseen` (categories the reference lacks; the first few by name are `examples`), or
-    `slots`. `mean` and `m2` (sum of squared distances from it) are over the finite values, `low` and `high` their
-    range (NaN where there is none). `wrong_length` counts vectors of another length than the reference's.
+    `slots`. `offset` (the mean less the bins' origin) and `m2` (sum of squared distances from the mean) are over the
+    finite values, `low` and `high` their range (NaN where there is none). `wrong_length` counts vectors of another
+    length than the reference's.
     """
 
     bins: ColumnBins
@@ -34,7 +35,7 @@ class ColumnProfile:
     pos_inf: int = 0
     unseen: int = 0
     wrong_length: int = 0
-    mean: float = 0.0
+    offset: float = 0.0
     m2: float = 0.0
     low: float = field(default=float("nan"))
     high: float = field(default=float("nan"))
@@ -66,6 +67,11 @@ class ColumnProfile:
         return 0 if self.bins.kind.counted else int(self.slots[0] + (self.slots[-1] if len(self.slots) > 1 else 0))
 
     @property
+    def mean(self) -> float:
+        """Mean of the finite values; the bins' origin where there are none."""
+        return self.bins.origin + self.offset
+
+    @property
     def std(self) -> float:
         """Standard deviation of the finite values with n in the denominator; 0 where there are none."""
         return float(np.sqrt(self.m2 / self.finite)) if self.finite else 0.0
@@ -73,7 +79,7 @@ class ColumnProfile:
     def merge(self, other: ColumnProfile) -> ColumnProfile:
         """The profile of both parts' rows (Chan, Golub and LeVeque 1979 for the moments)."""
         n, m = self.finite, other.finite
-        delta = other.mean - self.mean
+        delta = other.offset - self.offset
         total = n + m
         return ColumnProfile(
             self.bins,
@@ -86,7 +92,7 @@ class ColumnProfile:
             self.pos_inf + other.pos_inf,
             self.unseen + other.unseen,
             self.wrong_length + other.wrong_length,
-            self.mean + delta * m / total if total else 0.0,
+            self.offset + delta * m / total if total else 0.0,
             self.m2 + other.m2 + delta * delta * n * m / total if total else 0.0,
             float(np.fmin(self.low, other.low)),
             float(np.fmax(self.high, other.high)),
@@ -134,13 +140,14 @@ def _count_numbers(values: Floats, bins: ColumnBins, n: int, nulls: int, wrong_l
         pos_inf = len(values) - int(finite.sum()) - nans - neg_inf
         values = values[finite]
     slots = np.bincount(slot_of(values, bins.edges), minlength=bins.slots)
-    mean = m2 = 0.0
+    offset = m2 = 0.0
     low = high = float("nan")
     if len(values):
         low, high = float(values.min()), float(values.max())
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = float(np.mean(values))
-            m2 = float(np.sum(np.square(values - mean)))
+            apart = values - bins.origin
+            offset = float(np.mean(apart))
+            m2 = float(np.sum(np.square(apart - offset)))
     return ColumnProfile(
         bins,
         slots.astype(np.int64),
@@ -150,7 +157,7 @@ def _count_numbers(values: Floats, bins: ColumnBins, n: int, nulls: int, wrong_l
         neg_inf=neg_inf,
         pos_inf=pos_inf,
         wrong_length=wrong_length,
-        mean=mean,
+        offset=offset,
         m2=m2,
         low=low,
         high=high,

@@ -53,12 +53,16 @@ class Profile:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the bins and every count, in hexadecimal; no version or time is in it."""
+        """SHA-256 in hexadecimal over the bins, every count and every range: what does not depend on where batches end.
+
+        No version or time is in it, nor the moments, whose last bits depend on the order of adding.
+        """
         digest = hashlib.sha256()
         changed = [[name, self.type_changed[name]] for name in sorted(self.type_changed)]
         feed(digest, [self.bins.digest, self.n, list(self.missing_columns), changed, list(self.new_columns)])
         for name, column in self.columns.items():
-            feed(digest, [name, column.slots, list(column.examples), *numbers_in(column).values()])
+            counts = [getattr(column, count) for count in COUNTS]
+            feed(digest, [name, column.slots, list(column.examples), *counts, column.low, column.high])
         return digest.hexdigest()
 
     def to_bytes(self) -> bytes:
@@ -81,7 +85,7 @@ def numbers_in(column: ColumnProfile) -> dict[str, int | float]:
 
 
 COUNTS = ("n", "absent", "nulls", "nans", "neg_inf", "pos_inf", "unseen", "wrong_length")
-MOMENTS = ("mean", "m2", "low", "high")
+MOMENTS = ("offset", "m2", "low", "high")
 
 
 class ProfileBuilder:
