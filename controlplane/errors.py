@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_CREDENTIALS = re.compile(r"://[^\s'\"]*@")
+_QUERY = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]*")
+
+
+def masked(text: str) -> str:
+    """The text as it may be shown: without the credentials and the query string of any URL in it.
+
+    >>> masked("no answer from https://ann:s3cret@example.com/api?token=abc")
+    'no answer from https://***@example.com/api?***'
+    """
+    return _QUERY.sub(r"\1?***", _CREDENTIALS.sub("://***@", text))
 
 
 class ControlPlaneError(Exception):

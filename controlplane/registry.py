@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from controlplane.domain.monitor import ModelRef
-from controlplane.errors import AliasMoved, RegistryError
+from controlplane.errors import AliasMoved, RegistryError, masked
 
 EXPERIMENT = "controlplane"
 
@@ -253,15 +253,6 @@ def _absent() -> Iterator[list[str]]:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
             raise
         said.append(str(error))
-
-
-def masked(text: str) -> str:
-    """The text with the credentials of every URL in it hidden.
-
-    >>> masked("no answer from https://ann:secret@mlflow.example.com/api")
-    'no answer from https://***@mlflow.example.com/api'
-    """
-    return re.sub(r"://[^\s'\"]*@", "://***@", text)
 
 
 def _place(uri: str) -> str:

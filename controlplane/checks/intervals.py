@@ -11,7 +11,9 @@ import math
 
 import numpy as np
 
-Z = 1.959963984540054
+from controlplane.profiles.intervals import Z, difference
+from controlplane.profiles.intervals import wilson as share
+
 Interval = tuple[float, float]
 
 
@@ -22,13 +24,8 @@ def wilson(successes: int, n: int) -> Interval:
     >>> round(low, 4), round(high, 4)
     (0.2553, 0.3662)
     """
-    if n == 0:
-        return 0.0, 1.0
-    share, spread = successes / n, Z * Z / n
-    centre = (share + spread / 2) / (1 + spread)
-    half = Z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
-    low = 0.0 if successes == 0 else max(centre - half, 0.0)
-    return low, 1.0 if successes == n else min(centre + half, 1.0)
+    figure = share(successes, n)
+    return figure.low, figure.high
 
 
 def newcombe(successes: int, n: int, other_successes: int, other_n: int) -> Interval:
@@ -38,12 +35,8 @@ def newcombe(successes: int, n: int, other_successes: int, other_n: int) -> Inte
     >>> round(low, 4), round(high, 4)
     (0.0524, 0.3339)
     """
-    share, other = successes / n, other_successes / other_n
-    low, high = wilson(successes, n)
-    other_low, other_high = wilson(other_successes, other_n)
-    below = math.hypot(share - low, other_high - other)
-    above = math.hypot(high - share, other - other_low)
-    return share - other - below, share - other + above
+    figure = difference(share(successes, n), share(other_successes, other_n))
+    return figure.low, figure.high
 
 
 def paired_proportions(only_first: int, only_other: int, n: int) -> Interval:

@@ -58,7 +58,7 @@ Scalars are those of YAML 1.2: `no`, `on` and dates are text. `${VAR}` may stand
 from controlplane.config.jobs import Jobs, ReceiverSpec, load_jobs, load_valid
 from controlplane.config.kinds import make_params
 from controlplane.config.schema import json_schema
-from controlplane.config.secrets import expand, mask, resolve_options
+from controlplane.config.secrets import expand, resolve_options
 from controlplane.config.settings import Settings, silence_telemetry
 
 __all__ = [
@@ -70,7 +70,6 @@ __all__ = [
     "load_jobs",
     "load_valid",
     "make_params",
-    "mask",
     "resolve_options",
     "silence_telemetry",
 ]

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from controlplane.config.lines import Loc, Wrong
 from controlplane.config.report import Report, say
-from controlplane.config.secrets import expand, literal_secret, mask, stray, texts, variables
-from controlplane.errors import ConfigError
+from controlplane.config.secrets import expand, literal_secret, stray, texts, variables
+from controlplane.errors import ConfigError, masked
 from controlplane.ports import load, names, suggest
 
 
@@ -92,7 +92,7 @@ def check_options(report: Report, loc: Loc, params: type, options: Mapping[str, 
                 report.add((*loc, *detail["loc"]), f"missing key {name!r}", "")
                 continue
             shown = not detail["loc"] or detail["loc"][0] not in secret
-            said = [mask(_hide(text, secrets)) for text in say(detail, name, shown)]
+            said = [masked(_hide(text, secrets)) for text in say(detail, name, shown)]
             report.add((*loc, *detail["loc"]), *said)
 
 

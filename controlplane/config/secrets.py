@@ -18,15 +18,6 @@ _SECRET_IN_QUERY = re.compile(rf"([?&;](?:[a-z_-]*_)?{_SECRET_WORD}=)([^&;\s]+)"
 _SECRET_KEY = re.compile(rf"^(?:.*[_-])?{_SECRET_WORD}$", re.IGNORECASE)
 
 
-def mask(text: str) -> str:
-    """The text without the credentials of the URLs in it.
-
-    >>> mask("postgresql://ann:s3cret@db/prod?sslmode=on&password=x")
-    'postgresql://***@db/prod?sslmode=on&password=***'
-    """
-    return _SECRET_IN_QUERY.sub(r"\1***", re.sub(r"://[^\s]*@", "://***@", text))
-
-
 def literal_secret(key: str, text: str) -> str:
     """What kind of secret stands in the text itself, or '' where there is none.
 

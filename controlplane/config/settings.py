@@ -11,9 +11,8 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from controlplane.config.report import say
-from controlplane.config.secrets import mask
 from controlplane.config.values import name_of
-from controlplane.errors import ConfigError
+from controlplane.errors import ConfigError, masked
 
 PREFIX = "CONTROLPLANE_"
 
@@ -73,7 +72,7 @@ class Settings(BaseSettings):
             name = str(detail["loc"][0]).upper() if detail["loc"] else "the settings"
             name = name if name.startswith((PREFIX, "MLFLOW_")) else PREFIX + name
             wrong, valid = say(detail, name)
-            raise ConfigError(mask(f"{wrong}; {valid}" if valid else wrong)) from None
+            raise ConfigError(masked(f"{wrong}; {valid}" if valid else wrong)) from None
 
     @property
     def database(self) -> str:
@@ -93,4 +92,4 @@ class Settings(BaseSettings):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             shown = value.get_secret_value() if isinstance(value, SecretStr) else value
-            yield name, mask(shown) if isinstance(shown, str) else shown
+            yield name, masked(shown) if isinstance(shown, str) else shown

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from controlplane.errors import CheckError, ControlPlaneError
+from controlplane.errors import CheckError, ControlPlaneError, masked
 
 _LONGEST = 300
 
@@ -16,7 +15,7 @@ def failures_of(version: str, doing: str) -> Iterator[None]:
     """Turn whatever the block raises into a CheckError that names the version and what it was doing.
 
     A model is somebody else's code, so any exception may come out of it. MemoryError passes through: it speaks of the
-    worker's limit, not of the model. The text of a `://user:password@` is masked.
+    worker's limit, not of the model. Credentials in URLs are masked.
 
     >>> with failures_of("3", "predicting"):
     ...     raise ValueError("needs two columns")
@@ -39,6 +38,6 @@ def no_gradient(version: str) -> CheckError:
 
 def _sentence(problem: Exception) -> str:
     first = next((line.strip() for line in str(problem).splitlines() if line.strip()), "")
-    masked = re.sub(r"://[^/@\s]+@", "://***@", first)
-    short = masked if len(masked) <= _LONGEST else masked[:_LONGEST] + "..."
+    shown = masked(first)
+    short = shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "..."
     return f"{type(problem).__name__}: {short}" if short else type(problem).__name__

@@ -11,10 +11,10 @@ import fsspec
 import pyarrow as pa
 
 from controlplane.domain.monitor import Columns, Window
-from controlplane.errors import SourceError
+from controlplane.errors import SourceError, masked
 from controlplane.sources import csv, parquet
 from controlplane.sources.part import Wanted, agree
-from controlplane.sources.sentences import masked, reading
+from controlplane.sources.sentences import reading
 
 _SCANS = {"parquet": parquet.scan, "csv": csv.scan}
 _ENDINGS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv"}

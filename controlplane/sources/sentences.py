@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from controlplane.errors import SourceError
-
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
-_QUERY = re.compile(r"(://[^\s?]*)\?\S*=\S*")
-
-
-def masked(text: str) -> str:
-    """The text with the user, password and query string of every URL in it taken out.
-
-    >>> masked("sftp://anna:pa55@host/rows.csv?token=abc")
-    'sftp://***@host/rows.csv'
-    """
-    return _QUERY.sub(r"\1", _CREDENTIALS.sub("***@", text))
+from controlplane.errors import SourceError, masked
 
 
 def one_line(error: Exception, limit: int = 240) -> str:
