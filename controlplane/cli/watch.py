@@ -113,6 +113,9 @@ def scheduler(
     from controlplane.engine import cycle, register, scheduler
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # They tell of every tick and every table; the runs say what matters.
+    for name in ("apscheduler", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with scheduler.stopping_on_signals() as stop, open_app(settings(), stopping=stop.is_set) as opened:
         context, problems = opened
         for problem in problems:
