@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
 import sys
 from contextlib import redirect_stdout
 from importlib import resources
@@ -38,7 +37,9 @@ def dashboard(port: Port = 8501, address: Address = "localhost") -> None:
 
     chosen = settings()
     open_store(chosen).close()
-    raise typer.Exit(subprocess.call(dashboard_command(port, address), env=dashboard_environment(chosen)))
+    command = dashboard_command(port, address)
+    # The page server takes this process's place, so that whoever ends this command ends it too.
+    os.execve(command[0], command, dashboard_environment(chosen))
 
 
 def up(
