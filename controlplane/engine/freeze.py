@@ -131,7 +131,8 @@ def write_table(table: pa.Table, path_of: Callable[[str], Path]) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
         with pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
+            # One batch, so that the bytes do not depend on how the rows arrived.
+            writer.write_table(table.combine_chunks())
         name = file.name
     try:
         with open(name, "rb") as written:

@@ -1,0 +1,119 @@
+"""When a rollback is planned, refused, and proved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.action import Past, Plan, Refusal, Refused, Replay, accept, plan_rollback, read_replay
+from controlplane.domain.monitor import Guards, Reaction
+from controlplane.domain.verdict import Finding, Measure, Outcome
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+REPLAYABLE = {"performance": True, "drift": False}
+FAILED = Finding("performance", Outcome.FAIL, "", "accuracy", version="3")
+DRIFTED = Finding("drift", Outcome.FAIL, "", "drift", version="3")
+
+
+def planned(
+    failing: list[Finding],
+    current: str | None = "3",
+    earlier: tuple[str, ...] = ("2", "1"),
+    past: Past | None = None,
+    reaction: Reaction = Reaction.ROLLBACK,
+) -> Plan | Refused | None:
+    return plan_rollback(current, earlier, failing, REPLAYABLE, past or Past(), Guards(), reaction, NOW)
+
+
+def test_the_best_earlier_version_is_planned_for_the_measures_that_failed() -> None:
+    plan = planned([FAILED, replace(FAILED, measure="brier"), DRIFTED])
+    assert isinstance(plan, Plan)
+    assert (plan.from_version, plan.to_version, plan.check) == ("3", "2", "performance")
+    assert plan.measures == ("accuracy", "brier")
+
+
+@pytest.mark.parametrize("reaction", [Reaction.PROPOSE, Reaction.ROLLBACK])
+def test_only_watching_plans_nothing(reaction: Reaction) -> None:
+    assert planned([FAILED], reaction=Reaction.OBSERVE) is None
+    assert planned([], reaction=reaction) is None
+    assert isinstance(planned([FAILED], reaction=reaction), Plan)
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        ({"failing": [DRIFTED]}, Refusal.WORLD_CHANGED, "only drift failed"),
+        ({"failing": [FAILED], "current": "4"}, Refusal.NOT_CURRENT, "version 3 failed, but the alias holds version 4"),
+        ({"failing": [FAILED], "current": None}, Refusal.NOT_CURRENT, "version 3 failed"),
+        ({"failing": [FAILED], "earlier": ()}, Refusal.NO_TARGET, "no other version held the alias"),
+        ({"failing": [FAILED], "earlier": ("3",)}, Refusal.NO_TARGET, "no other version held the alias"),
+        (
+            {"failing": [FAILED], "past": Past(rolled_back_from=("2",), failing=("1",))},
+            Refusal.NO_TARGET,
+            "version 2 was rolled back from; version 1 has an open failure of its own",
+        ),
+        (
+            {"failing": [FAILED], "past": Past(last_move=NOW - timedelta(minutes=59))},
+            Refusal.COOLDOWN,
+            "cooldown until 12:01",
+        ),
+    ],
+)
+def test_what_cannot_help_is_refused_with_its_reason(given: dict[str, Any], code: Refusal, said: str) -> None:
+    refused = planned(**given)
+    assert isinstance(refused, Refused)
+    assert refused.code is code
+    assert said in refused.why
+
+
+def test_a_barred_version_is_passed_over_and_the_cooldown_ends() -> None:
+    plan = planned([FAILED], past=Past(rolled_back_from=("2",), last_move=NOW - timedelta(hours=1)))
+    assert isinstance(plan, Plan)
+    assert plan.to_version == "1"
+
+
+def replay(difference: float, low: float, high: float, higher_is_worse: bool = False) -> Replay:
+    return Replay("accuracy", 0.7, 0.7 - difference, difference, low, high, 500, higher_is_worse)
+
+
+PLAN = Plan("3", "2", "performance", ("accuracy",), "")
+
+
+@pytest.mark.parametrize(
+    ("proof", "accepted"),
+    [
+        (replay(-0.10, -0.15, -0.05), True),
+        (replay(-0.10, -0.21, 0.01), False),
+        (replay(0.10, 0.05, 0.15), False),
+        (replay(0.10, 0.05, 0.15, higher_is_worse=True), True),
+        (replay(-0.10, -0.15, -0.05, higher_is_worse=True), False),
+        (replay(0.10, -0.01, 0.21, higher_is_worse=True), False),
+        (replay(0.0, 0.0, 0.0), False),
+    ],
+)
+def test_the_target_must_be_better_beyond_its_interval(proof: Replay, accepted: bool) -> None:
+    answer = accept(PLAN, [proof])
+    assert answer == proof if accepted else isinstance(answer, Refused)
+    if isinstance(answer, Refused):
+        assert answer.code is Refusal.NOT_BETTER
+        assert "same 500 rows" in answer.why
+
+
+def test_nothing_measured_again_proves_nothing() -> None:
+    answer = accept(PLAN, [])
+    assert isinstance(answer, Refused)
+    assert answer.code is Refusal.NOT_MEASURED
+
+
+def test_a_replay_is_read_from_the_paired_measures_of_one_check() -> None:
+    measures = [
+        Measure("accuracy", 0.5, 400, 0.45, 0.55, version="3"),
+        Measure("accuracy", 0.9, 400, 0.87, 0.93, version="2"),
+        Measure("accuracy_vs_previous", -0.4, 400, -0.45, -0.35, version="3"),
+    ]
+    (read,) = read_replay(measures, ["accuracy"], "3", {"accuracy": False})
+    assert (read.current, read.candidate, read.low, read.high, read.n) == (0.5, 0.9, -0.45, -0.35, 400)
+    assert read_replay(measures[:2], ["accuracy"], "3", {"accuracy": False}) == []

@@ -1,0 +1,88 @@
+"""A monitor's values and its canonical form."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from controlplane.domain.monitor import (
+    CheckSpec,
+    Columns,
+    Guards,
+    Limit,
+    ModelRef,
+    Monitor,
+    Reaction,
+    RiskTier,
+    Schedule,
+    SourceSpec,
+    Tolerance,
+    Window,
+)
+
+HOUR = timedelta(hours=1)
+MONITOR = Monitor(
+    "m",
+    ModelRef("model", "champion"),
+    SourceSpec("files", {"path": "a", "format": "csv"}),
+    Columns("at"),
+    Schedule("0 * * * *", HOUR),
+    (CheckSpec("drift", "drift", {"columns": ("a",)}, (Limit("drift", max=0.1),)),),
+)
+OTHERS = {
+    "name": "n",
+    "model": ModelRef("model", "shadow"),
+    "source": SourceSpec("files", {"path": "b"}),
+    "columns": Columns("at", label="y"),
+    "schedule": Schedule("0 * * * *", HOUR, starts=datetime(2026, 1, 1, tzinfo=UTC)),
+    "checks": (CheckSpec("drift", "drift", {}, (Limit("drift", max=0.2),)),),
+    "reference": SourceSpec("files"),
+    "labels": SourceSpec("files"),
+    "sample_rows": 1,
+    "tolerance": Tolerance(fails=2),
+    "reaction": Reaction.ROLLBACK,
+    "rollback_targets": ("1",),
+    "guards": Guards(cooldown=HOUR * 2),
+    "receivers": ("log",),
+    "owner": "ann",
+    "risk_tier": RiskTier.HIGH,
+    "runbook": "https://example.org",
+    "workspace": "other",
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Monitor)])
+def test_every_field_changes_the_digest(name: str) -> None:
+    assert replace(MONITOR, **{name: OTHERS[name]}).digest != MONITOR.digest
+
+
+def test_equal_monitors_have_one_digest_whatever_the_order_of_options() -> None:
+    same = replace(MONITOR, source=SourceSpec("files", {"format": "csv", "path": "a"}))
+    assert same.digest == MONITOR.digest
+    assert json.loads(MONITOR.canonical())["schema"] == 1
+
+
+def test_a_window_is_in_utc_and_ends_after_it_starts() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(ValueError, match="must end after it starts"):
+        Window(start, start)
+    with pytest.raises(ValueError, match="in UTC"):
+        Window(start.replace(tzinfo=None), start + HOUR)
+    with pytest.raises(ValueError, match="in UTC"):
+        Window(start.astimezone(timezone(HOUR)), start + HOUR)
+    assert Window.parse("2026-01-01T02:00+01:00/2026-01-01T02:00Z") == Window(start + HOUR, start + 2 * HOUR)
+
+
+@pytest.mark.parametrize("text", ["", "2026-01-01", "a/b", "2026-01-01T00:00/2026-01-01T01:00", "1/2/3"])
+def test_a_window_that_cannot_be_read_says_what_would_be_valid(text: str) -> None:
+    with pytest.raises(ValueError):
+        Window.parse(text)
+
+
+def test_features_are_what_has_no_other_part() -> None:
+    columns = Columns("at", "id", "v", "p", "q", "y")
+    assert columns.features_of(["id", "at", "a", "v", "b", "p", "q", "y"]) == ("a", "b")
+    assert replace(columns, features=("b",)).features_of(["a", "b"]) == ("b",)

@@ -1,0 +1,68 @@
+"""Which windows are due."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from controlplane.domain.monitor import Schedule
+from controlplane.engine.schedule import due, next_due
+
+HOUR = timedelta(hours=1)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+HOURLY = Schedule("0 * * * *", HOUR, starts=NOON)
+
+
+def ends(schedule: Schedule, last: datetime | None, now: datetime) -> list[datetime]:
+    return [window.end for window in due(schedule, last, now)]
+
+
+def test_a_window_is_due_once_its_delay_has_passed() -> None:
+    late = Schedule("0 * * * *", HOUR, timedelta(minutes=5), NOON)
+    assert ends(late, None, NOON + HOUR + timedelta(minutes=4, seconds=59)) == []
+    assert ends(late, None, NOON + HOUR + timedelta(minutes=5)) == [NOON + HOUR]
+
+
+@pytest.mark.parametrize("offset", [timedelta(0), timedelta(seconds=1), timedelta(minutes=30)])
+def test_the_first_window_starts_at_or_after_the_start(offset: timedelta) -> None:
+    schedule = Schedule("0 * * * *", HOUR, starts=NOON + offset)
+    first = due(schedule, None, NOON + 5 * HOUR)[0]
+    assert first.start == (NOON if not offset else NOON + HOUR)
+
+
+def test_without_a_start_only_the_newest_complete_window_is_due() -> None:
+    schedule = Schedule("0 * * * *", HOUR)
+    assert ends(schedule, None, NOON + timedelta(minutes=59)) == [NOON]
+    assert ends(schedule, None, NOON) == [NOON]
+
+
+def test_missed_windows_are_caught_up_oldest_first_and_the_oldest_beyond_the_cap_dropped() -> None:
+    schedule = Schedule("0 * * * *", HOUR, starts=NOON, catch_up=3)
+    assert ends(schedule, NOON, NOON + 10 * HOUR) == [NOON + 8 * HOUR, NOON + 9 * HOUR, NOON + 10 * HOUR]
+
+
+def test_working_days_only_have_windows_on_working_days() -> None:
+    schedule = Schedule("0 9 * * 1-5", 24 * HOUR, starts=datetime(2026, 1, 1, tzinfo=UTC))
+    days = [end.isoweekday() for end in ends(schedule, None, datetime(2026, 1, 20, tzinfo=UTC))]
+    assert set(days) == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("cron", ["0 * * * *", "*/15 * * * *", "30 2 * * *", "0 9 * * 1-5", "7 */3 * * *"])
+@pytest.mark.parametrize("seed", range(5))
+def test_irregular_ticks_miss_no_window_and_run_none_twice(cron: str, seed: int) -> None:
+    generator = random.Random(seed)
+    schedule = Schedule(cron, HOUR, timedelta(minutes=generator.randint(0, 90)), NOON, catch_up=10_000)
+    done: list[datetime] = []
+    now = NOON
+    for _ in range(60):
+        now += timedelta(minutes=generator.expovariate(1 / 200))
+        done += ends(schedule, done[-1] if done else None, now)
+    assert done == ends(schedule, None, now)
+    assert len(done) == len(set(done))
+    assert done == sorted(done)
+
+
+def test_the_next_window_is_announced_with_its_delay() -> None:
+    assert next_due(Schedule("0 * * * *", HOUR, timedelta(minutes=5)), NOON) == NOON + HOUR + timedelta(minutes=5)
