@@ -40,16 +40,18 @@ def open_app(
     observe: Callable[[str], None] = lambda step: None,
     stopping: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    warm: bool = True,
 ) -> Iterator[tuple[Context, tuple[Problem, ...]]]:
     """Wire everything for running monitors, and let go of it at the end.
 
     Monitors whose files are in order are wired; the problems of the others come beside, for the caller to show.
+    `warm` has the workers' server load what opens models of any flavour, which pays from the second model on.
     """
     silence_telemetry()
     jobs, problems = load_valid(settings.jobs, settings.workspace)
     settings.home.mkdir(parents=True, exist_ok=True)
     store = open_store(settings)
-    with Workers(settings.workers, _preload(jobs)) as workers:
+    with Workers(settings.workers, _preload(jobs, warm)) as workers:
         context = Context(
             store=store,
             registry=open_registry(settings),
@@ -69,11 +71,11 @@ def open_app(
             store.close()
 
 
-def _preload(jobs: Jobs) -> tuple[str, ...]:
+def _preload(jobs: Jobs, warm: bool) -> tuple[str, ...]:
     """What workers import before their first task; the libraries that open models only where a check opens one."""
     kinds = {check.kind for monitor in jobs.monitors for check in monitor.checks}
     opens_models = any(ports.Need.MODEL in ports.load("checks", kind).needs for kind in kinds)
-    return (_MEASURING, _OPENING_MODELS) if opens_models else (_MEASURING,)
+    return (_MEASURING, _OPENING_MODELS) if warm and opens_models else (_MEASURING,)
 
 
 def _source_opener(jobs: Jobs) -> Callable[[Monitor, SourceSpec], Source]:

@@ -17,7 +17,8 @@ def main(deadly_step: str, now: str) -> None:
         if step == deadly_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with open_app(Settings(), observe, now=lambda: datetime.fromisoformat(now)) as (context, problems):
+    at = datetime.fromisoformat(now)
+    with open_app(Settings(), observe, now=lambda: at, warm=False) as (context, problems):
         assert not problems, problems
         register.register(context)
         cycle.tick(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 import warnings
@@ -64,14 +65,29 @@ def signal_rows(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x, ((x[:, 0] > 0) ^ wrong).astype(np.int64)
 
 
+# Logged from code, so that a worker that opens it needs MLflow and nothing else.
+MODEL = """
+import mlflow
+
+
+class Scorer(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return (model_input["{column}"] > 0).astype(int).to_numpy()
+
+
+mlflow.models.set_model(Scorer())
+"""
+
+
 def build_registry(home: Path) -> Path:
     """Fill a folder with MLflow's database: model `scorer`, version 1 good, version 2 looks at the wrong feature."""
+    home.mkdir(parents=True, exist_ok=True)
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow
-        import mlflow.sklearn
-        from mlflow.models import infer_signature
-        from sklearn.linear_model import LogisticRegression
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, Schema
 
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         uri = f"sqlite:///{home}/mlflow.db"
@@ -79,21 +95,24 @@ def build_registry(home: Path) -> Path:
         mlflow.set_registry_uri(uri)
         client = mlflow.MlflowClient(uri, uri)
         experiment = client.create_experiment("training", artifact_location=(home / "artifacts").as_uri())
-        x, y = signal_rows(2_000, 0)
-        for rows in (x, x[:, ::-1]):
-            import pandas as pd
-
-            frame = pd.DataFrame(rows, columns=["a", "b"])
-            model = LogisticRegression().fit(frame, y)
+        takes = Schema([ColSpec("double", "a"), ColSpec("double", "b")])
+        for column in "ab":
+            code = home / f"scorer_{column}.py"
+            code.write_text(MODEL.format(column=column))
             with mlflow.start_run(experiment_id=experiment):
-                mlflow.sklearn.log_model(
-                    model,
+                mlflow.pyfunc.log_model(
+                    python_model=str(code),
                     name="scorer",
-                    signature=infer_signature(pd.DataFrame(x, columns=["a", "b"]), y),
+                    signature=ModelSignature(takes, Schema([ColSpec("long")])),
                     registered_model_name="scorer",
-                    pip_requirements=["scikit-learn"],
+                    pip_requirements=["mlflow"],
                 )
         client.set_registered_model_alias("scorer", "champion", "1")
+    # MLflow keeps its URIs in the environment, where processes that tests start would find them.
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
     return home
 
 
