@@ -109,13 +109,10 @@ def _measure_both(context: Context, monitor: Monitor, row: ActionRow) -> tuple[l
     if result.error or result.blind:
         return [], part.sample_digest, result.error or str(result.blind)
     worse = {name: item.higher_is_worse for name, item in ports.load("checks", spec.kind).measures.items()}
-    wanted = list(dict.fromkeys(_unpaired(name) for name in row.measures.split(",")))
-    return read_replay(result.value, wanted, part.version, worse), part.sample_digest, ""
-
-
-def _unpaired(name: str) -> str:
-    """The measure behind a comparison: `accuracy_vs_baseline` is proved by `accuracy` itself."""
-    return name.partition("_vs_")[0]
+    replays = read_replay(result.value, row.measures.split(","), part.version, worse)
+    # Where the candidate could not answer, the check says why beside its own measures.
+    said = {} if replays else dict.fromkeys(measure.detail for measure in result.value if measure.detail)
+    return replays, part.sample_digest, "; ".join(said)
 
 
 def _proof(row: ActionRow, replay: Replay) -> str:

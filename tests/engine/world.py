@@ -138,13 +138,14 @@ class World:
 
         pq.write_table(_rows(-24, 1_000), home / "data" / "reference.parquet")
 
-    def publish(self, hour: int, version: str, n: int = 400, shift: float = 0.0) -> None:
+    def publish(self, hour: int, version: str, n: int = 400, shift: float = 0.0, prediction: bool = True) -> None:
         """Rows of one hour, answered by a version: version 1 looks at `a`, version 2 at `b`."""
         table = _rows(hour, n)
         a, b = (table.column(name).to_numpy() for name in "ab")
         seen = a if version == "1" else b
         table = table.append_column("model_version", pa.array([version] * n))
-        table = table.append_column("prediction", pa.array((seen > 0).astype(np.int64)))
+        if prediction:
+            table = table.append_column("prediction", pa.array((seen > 0).astype(np.int64)))
         table = table.set_column(table.column_names.index("b"), "b", pa.array(b + shift))
         pq.write_table(table, self.home / "data" / f"rows-{hour:03d}.parquet")
         self.clock = T0 + (hour + 1) * HOUR
