@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -85,11 +86,13 @@ def rmf(
     if out is None:
         typer.echo(text, nl=False)
         return
+    part = out.with_name(out.name + ".part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        part = out.with_name(out.name + ".part")
         part.write_text(text, encoding="utf-8")
         part.replace(out)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink()
         raise ConfigError(f"the report cannot be written to {out}: {error.strerror}") from None
     console(stderr=True).print(f"the report is in {out}", markup=False)

@@ -32,7 +32,7 @@ owner: team@example.org
 source: {{kind: files, path: ../data/rows-*.parquet}}
 columns: {{event_time: at, row_id: id, model_version: model_version, prediction: prediction, label: label}}
 reference: {{kind: files, path: ../data/reference.parquet}}
-schedule: {{every: 1h, starts: 2026-03-01T00:00:00Z}}
+schedule: {{every: 1h, starts: 2026-03-01T00:00:00Z, catch_up: 100000}}
 checks:
   - check: performance
     params: {{task: classification, metrics: [accuracy]}}

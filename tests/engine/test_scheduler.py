@@ -1,0 +1,155 @@
+"""The scheduler as a process of its own: it runs what is due, and ends in order when asked to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from world import World
+
+from controlplane.store import Store
+from controlplane.store.tables import RunRow
+
+# A check that somebody else's distribution brings: it says that it has begun, and takes its time.
+SLOW = """
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from controlplane.domain.monitor import Limit
+from controlplane.domain.verdict import Measure
+from controlplane.ports import MeasureSpec, Need
+
+
+@dataclass(frozen=True)
+class SlowParams:
+    begun: str
+    seconds: float = 2.0
+
+
+class Slow:
+    name = "slow"
+    version = 1
+    Params = SlowParams
+    needs = frozenset({Need.ROWS})
+    measures = {"rows": MeasureSpec("rows", False, "how many rows there are")}
+    default_limits = (Limit("rows", min=1),)
+    evidence = "data_quality"
+    replayable = False
+
+    def measure(self, sample, params):
+        Path(params.begun).touch()
+        time.sleep(params.seconds)
+        return [Measure("rows", float(sample.rows.num_rows), sample.rows.num_rows)]
+"""
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """A world whose one check comes from an installed plugin."""
+    world = make_world(reaction="observe")
+    plugin = world.home / "plugin" / "slowcheck-1.dist-info"
+    plugin.mkdir(parents=True)
+    (plugin.parent / "slowcheck.py").write_text(SLOW)
+    (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: slowcheck\nVersion: 1\n")
+    (plugin / "entry_points.txt").write_text("[controlplane.checks]\nslow = slowcheck:Slow\n")
+    job = world.home / "jobs" / "scorer.yaml"
+    head, _, rest = job.read_text().partition("checks:\n")
+    tail = rest[rest.index("reaction:") :]
+    check = f"checks:\n  - check: slow\n    params: {{begun: {world.home / 'begun'}}}\n"
+    job.write_text(head + check + tail)
+    return world
+
+
+def environment(world: World) -> dict[str, str]:
+    return os.environ | world.environment() | {"PYTHONPATH": str(world.home / "plugin")}
+
+
+@contextmanager
+def started(world: World, *options: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "controlplane", "scheduler", *options]
+    with subprocess.Popen(
+        command, env=environment(world), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Wait for a condition, while the process lives if one is given, for a minute at most."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process is None or process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "it did not happen within a minute"
+        time.sleep(0.02)
+
+
+def runs(world: World) -> list[tuple[str, str | None]]:
+    store = Store(world.settings.database)
+    with store.begin() as session:
+        found = [(run.state, run.outcome) for run in session.scalars(select(RunRow).order_by(RunRow.window_end))]
+    store.close()
+    return found
+
+
+def children(process: subprocess.Popen[str]) -> set[int]:
+    """The processes that have this one among their parents."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = {process.pid}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {process.pid}
+
+
+def test_sigterm_finishes_the_run_in_hand_and_leaves_no_process_behind(world: World) -> None:
+    world.publish(0, "1")
+    world.publish(1, "1")
+    with started(world, "--every", "1") as process:
+        until((world.home / "begun").exists, process)
+        family = children(process)
+        assert family
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert runs(world) == [("recorded", "PASS")]
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
+
+
+def test_a_scheduler_that_was_killed_holds_nobody_back(world: World) -> None:
+    world.publish(0, "1")
+    with started(world, "--every", "1") as process:
+        until((world.home / "begun").exists, process)
+    assert [state for state, _ in runs(world)] == ["claimed"]
+    with started(world, "--every", "1") as process:
+        until(lambda: runs(world)[0] == ("recorded", "PASS"), process)
+
+
+def test_once_runs_what_is_due_and_a_broken_job_file_stops_no_other(world: World) -> None:
+    (world.home / "jobs" / "broken.yaml").write_text("schema: 1\nmodel: nothing\n")
+    job = world.home / "jobs" / "scorer.yaml"
+    job.write_text(job.read_text().replace("catch_up: 100000", "catch_up: 1"))
+    world.publish(0, "1")
+    with started(world, "--once", "--json") as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert '"monitor": "scorer"' in out
+    assert "left out:" in err and "broken.yaml:" in err
+    assert len(runs(world)) == 1
