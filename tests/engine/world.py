@@ -138,11 +138,19 @@ class World:
 
         pq.write_table(_rows(-24, 1_000), home / "data" / "reference.parquet")
 
-    def publish(self, hour: int, version: str, n: int = 400, shift: float = 0.0, prediction: bool = True) -> None:
+    def publish(
+        self,
+        hour: int,
+        version: str,
+        n: int = 400,
+        shift: float = 0.0,
+        prediction: bool = True,
+        answered_like: str = "",
+    ) -> None:
         """Rows of one hour, answered by a version: version 1 looks at `a`, version 2 at `b`."""
         table = _rows(hour, n)
         a, b = (table.column(name).to_numpy() for name in "ab")
-        seen = a if version == "1" else b
+        seen = a if (answered_like or version) == "1" else b
         table = table.append_column("model_version", pa.array([version] * n))
         if prediction:
             table = table.append_column("prediction", pa.array((seen > 0).astype(np.int64)))
