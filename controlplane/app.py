@@ -49,7 +49,12 @@ def open_app(
     """
     silence_telemetry()
     jobs, problems = load_valid(settings.jobs, settings.workspace)
-    settings.home.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"CONTROLPLANE_HOME is {settings.home}, which cannot be a folder here: {error.strerror}"
+        ) from None
     store = open_store(settings)
     with Workers(settings.workers, _preload(jobs, warm)) as workers:
         context = Context(

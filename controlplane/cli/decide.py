@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import getpass
-from datetime import UTC, datetime
+import os
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -81,31 +82,32 @@ def show_incident(incident: Id, as_json: Json = False) -> None:
     table(f"{row.monitor} {row.cause}: {row.state}, {row.severity}", ("when", "what", "why", "told"), cells)
 
 
-def acknowledge(incident: Id, by: By = None, why: Why = "") -> None:
+def acknowledge(incident: Id, by: By = None, why: Why = "", as_json: Json = False) -> None:
     """Say that you look at an incident."""
-    _intend_incident("acknowledge", incident, by, why)
+    _intend_incident("acknowledge", incident, by, why, as_json)
 
 
 def silence(
     incident: Id,
-    hours: Annotated[float, typer.Option(help="How long, in hours.", min=0.01)] = 8.0,
+    hours: Annotated[float, typer.Option(help="How long, in hours.", min=0.01, max=8_760.0)] = 8.0,
     by: By = None,
     why: Why = "",
+    as_json: Json = False,
 ) -> None:
     """Mute an incident's cause for a while; it goes on being measured."""
-    from datetime import timedelta
-
-    _intend_incident("silence", incident, by, why, datetime.now(UTC) + timedelta(hours=hours))
+    _intend_incident("silence", incident, by, why, as_json, datetime.now(UTC) + timedelta(hours=hours))
 
 
-def _intend_incident(kind: str, incident: str, by: str | None, why: str, until: datetime | None = None) -> None:
+def _intend_incident(
+    kind: str, incident: str, by: str | None, why: str, as_json: bool, until: datetime | None = None
+) -> None:
     from controlplane.app import open_store
     from controlplane.store import incidents
 
     store = open_store(settings())
     with store.begin() as session:
         row = only(incidents.find_incident(session, store.workspace, incident), "incident", incident)
-    _apply(kind, row.id, by, why, until)
+    _apply(kind, row.id, by, why, as_json, until)
 
 
 def list_rollbacks(as_json: Json = False) -> None:
@@ -153,41 +155,54 @@ def show_rollback(rollback: Id, as_json: Json = False) -> None:
     table("replay on the same rows", ("measure", "failing", "candidate", "difference", "n"), cells)
 
 
-def approve(rollback: Id, by: By = None, why: Why = "") -> None:
+def approve(rollback: Id, by: By = None, why: Why = "", as_json: Json = False) -> None:
     """Approve a proposed rollback; it is made at once."""
-    _decide("approve", rollback, by, why)
+    _decide("approve", rollback, by, why, as_json)
 
 
-def reject(rollback: Id, by: By = None, why: Why = "") -> None:
+def reject(rollback: Id, by: By = None, why: Why = "", as_json: Json = False) -> None:
     """Reject a proposed rollback."""
-    _decide("reject", rollback, by, why)
+    _decide("reject", rollback, by, why, as_json)
 
 
-def _decide(kind: str, rollback: str, by: str | None, why: str) -> None:
+def _decide(kind: str, rollback: str, by: str | None, why: str, as_json: bool) -> None:
     from controlplane.app import open_store
     from controlplane.store import actions
 
     store = open_store(settings())
     with store.begin() as session:
         row = only(actions.find_action(session, store.workspace, rollback), "rollback", rollback)
-    _apply(kind, row.id, by, why)
+    _apply(kind, row.id, by, why, as_json)
 
 
-def _apply(kind: str, target: str, by: str | None, why: str, until: datetime | None = None) -> None:
+def _apply(kind: str, target: str, by: str | None, why: str, as_json: bool, until: datetime | None = None) -> None:
     """Store the intent and have the engine apply it and what follows from it."""
     from controlplane.app import open_app
     from controlplane.engine import cycle
-    from controlplane.errors import ControlPlaneError
+    from controlplane.errors import ConfigError, ControlPlaneError
     from controlplane.store import intents
 
     with open_app(settings()) as (context, _):
         with context.store.begin() as session:
-            author = by or getpass.getuser()
+            author = by or _you()
             asked = intents.IntentKind(kind)
             intent = intents.store_intent(session, context.workspace, asked, target, author, why, context.now(), until)
         cycle.begin(context)
         with context.store.begin() as session:
             row = intents.intent_of(session, intent)
+    if row.state == intents.REFUSED:
+        raise ConfigError(row.result)
     if row.state != intents.APPLIED:
-        raise ControlPlaneError(row.result or "the intent waits for another process to apply it")
-    console().print(row.result, markup=False)
+        raise ControlPlaneError("the intent is stored and waits for another process to apply it")
+    if as_json:
+        print_json({"intent": row_of(row)})
+    else:
+        console().print(row.result, markup=False)
+
+
+def _you() -> str:
+    """The name of who runs this; a container may run as a number that nobody gave a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from controlplane.cli import configure, decide, serve, tell, watch
-from controlplane.cli.show import print_error
+from controlplane.cli.show import print_error, print_json
 from controlplane.errors import ControlPlaneError
 
 app = typer.Typer(
@@ -55,6 +55,8 @@ def call(*argv: str) -> int:
         shown = getattr(error, "show", None)
         if shown is None:
             raise
+        if "--json" in argv:
+            print_json({"error": str(getattr(error, "message", error)), "problems": []})
         shown()
         return int(getattr(error, "exit_code", 2))
     return code if isinstance(code, int) else 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controlplane.cli.show import Json, console, print_json, settings
+from controlplane.cli.show import Every, Json, console, print_json, settings
 from controlplane.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def dashboard(port: Port = 8501, address: Address = "localhost") -> None:
 def up(
     port: Port = 8501,
     address: Address = "localhost",
-    every: Annotated[float, typer.Option(min=1.0, help="Seconds between two looks at what is due.")] = 15.0,
+    every: Every = 15.0,
 ) -> None:
     """Run the scheduler and the dashboard together until Ctrl-C; when one ends, the other is ended too."""
     from controlplane.app import open_store

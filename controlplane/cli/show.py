@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from controlplane.config import Settings
+    from controlplane.errors import Problem
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Every = Annotated[float, typer.Option(min=1.0, max=86_400.0, help="Seconds between two looks at what is due.")]
 
 COLOURS = {
     "PASS": "green",
@@ -114,6 +116,12 @@ def print_error(error: ControlPlaneError, as_json: bool) -> None:
         print_json({"error": str(error), "problems": [asdict(problem) for problem in problems]})
     for line in str(error).splitlines():
         typer.secho(f"error: {line}", fg="red", err=True)
+
+
+def warn_of(problems: Sequence[Problem]) -> None:
+    """Say on stderr what was left out of what follows: the mistakes of job files that are not in order."""
+    for problem in problems:
+        typer.secho(f"left out: {problem}", fg="red", err=True)
 
 
 def only(found: Sequence[Any], what: str, prefix: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from controlplane.cli.show import Json, ago, console, print_json, row_of, settings, table
+from controlplane.cli.show import Json, ago, console, print_json, row_of, settings, table, warn_of
 from controlplane.errors import ConfigError
 
 
@@ -61,7 +61,7 @@ def history(
 def rmf(
     written: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.HTML,
     out: Annotated[Path | None, typer.Option(help="The file to write; default: standard output.")] = None,
-    days: Annotated[int, typer.Option(min=1, help="The period the report looks back on.")] = 90,
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="The period the report looks back on.")] = 90,
 ) -> None:
     """The NIST AI RMF rows and the evidence behind each: fresh, stale or missing; nothing attested is claimed."""
     from controlplane.app import open_store
@@ -71,7 +71,8 @@ def rmf(
     from controlplane.store import incidents, records
 
     chosen = settings()
-    jobs, _ = load_valid(chosen.jobs, chosen.workspace)
+    jobs, problems = load_valid(chosen.jobs, chosen.workspace)
+    warn_of(problems)
     store = open_store(chosen)
     with store.begin() as session:
         evidence = records.evidence_of(session, store.workspace)

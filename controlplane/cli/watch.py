@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controlplane.cli.show import Json, console, print_json, progress, row_of, settings, table
+from controlplane.cli.show import Every, Json, console, print_json, progress, row_of, settings, table, warn_of
 from controlplane.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def run(
 
 
 def scheduler(
-    every: Annotated[float, typer.Option(min=1.0, help="Seconds between two looks at what is due.")] = 15.0,
+    every: Every = 15.0,
     once: Annotated[bool, typer.Option("--once", help="Do all that is due now, then leave.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -118,8 +118,7 @@ def scheduler(
         logging.getLogger(name).setLevel(logging.WARNING)
     with scheduler.stopping_on_signals() as stop, open_app(settings(), stopping=stop.is_set) as opened:
         context, problems = opened
-        for problem in problems:
-            typer.secho(f"left out: {problem}", fg="red", err=True)
+        warn_of(problems)
         register.register(context)
         if not once:
             scheduler.serve(context, every, stop)

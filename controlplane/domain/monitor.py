@@ -67,10 +67,16 @@ class Window:
         parts = text.split("/")
         if len(parts) != 2:
             raise ValueError(f"a window is written START/END in ISO 8601, not {text!r}")
-        moments = [datetime.fromisoformat(part) for part in parts]
+        try:
+            moments = [datetime.fromisoformat(part) for part in parts]
+        except ValueError as error:
+            raise ValueError(f"a window is written START/END in ISO 8601, not {text!r}: {error}") from None
         if any(moment.tzinfo is None for moment in moments):
             raise ValueError(f"a window needs a zone, such as 2026-01-01T00:00Z; got {text!r}")
-        return cls(moments[0].astimezone(UTC), moments[1].astimezone(UTC))
+        try:
+            return cls(moments[0].astimezone(UTC), moments[1].astimezone(UTC))
+        except OverflowError:
+            raise ValueError(f"a window lies within the years 1 to 9999 in UTC; got {text!r}") from None
 
 
 def iso(moment: datetime) -> str:
@@ -212,10 +218,6 @@ class Monitor:
     def digest(self) -> str:
         """SHA-256 of `canonical()`, in hexadecimal."""
         return hashlib.sha256(self.canonical().encode()).hexdigest()
-
-    def check(self, name: str) -> CheckSpec:
-        """The check of that name; raises KeyError."""
-        return next(check for check in self.checks if check.name == name)
 
 
 def _plain(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 from controlplane.domain.evidence import Evidence
@@ -9,12 +10,13 @@ from controlplane.domain.incident import Reason, why_notify
 from controlplane.domain.monitor import iso
 from controlplane.engine.context import Context
 from controlplane.engine.transitions import EVIDENCE_KEPT
-from controlplane.errors import ConfigError, DeliveryError
+from controlplane.errors import ControlPlaneError, DeliveryError
 from controlplane.ports import Message
 from controlplane.store import incidents, records
 from controlplane.store.incidents import MUTED, SENT, UNDELIVERABLE
 from controlplane.store.tables import DeliveryRow, IncidentRow, TransitionRow
 
+_log = logging.getLogger(__name__)
 LEASE = timedelta(minutes=2)
 MOST_ATTEMPTS = 12
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
@@ -41,7 +43,9 @@ def deliver(context: Context) -> int:
 def _send(context: Context, delivery: DeliveryRow, transition: TransitionRow, incident: IncidentRow, why: str) -> bool:
     try:
         context.open_notifier(delivery.receiver).send(message_of(context, transition, incident))
-    except (DeliveryError, ConfigError) as error:
+    except Exception as error:
+        if not isinstance(error, ControlPlaneError):
+            _log.exception("receiver %s broke", delivery.receiver)
         permanent = isinstance(error, DeliveryError) and error.permanent
         with context.store.begin() as session:
             if permanent or delivery.attempt >= MOST_ATTEMPTS:

@@ -12,7 +12,7 @@ from controlplane.engine.context import Context
 from controlplane.engine.look import see
 from controlplane.engine.run import Run, run_window
 from controlplane.engine.schedule import due, next_due
-from controlplane.errors import LeaseLost, RegistryError
+from controlplane.errors import ControlPlaneError, LeaseLost, RegistryError
 from controlplane.store import runs
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,12 @@ def tick(context: Context) -> list[Run]:
         for name in sorted(waiting):
             if context.stopping():
                 break
-            run = run_next(context, context.monitors[name])
+            try:
+                run = run_next(context, context.monitors[name])
+            except Exception as error:
+                # Whatever it was, it is this monitor's trouble: the others go on, and its window is tried again later.
+                _log.error("%s: %s", name, error, exc_info=not isinstance(error, ControlPlaneError))
+                run = None
             if run is None:
                 waiting.discard(name)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from controlplane.store import new_id, records
 from controlplane.store.tables import AttachmentRow, FollowupRow, PartRow
 from controlplane.workers import Task
 
+_log = logging.getLogger(__name__)
 MOST_ATTEMPTS = 3
 MOST_ROWS, MOST_COLUMNS = 5_000, 20
 _LEASE = timedelta(minutes=15)
@@ -33,7 +35,9 @@ def run(context: Context) -> int:
             return done
         try:
             _report(context, job)
-        except ControlPlaneError as error:
+        except Exception as error:
+            if not isinstance(error, ControlPlaneError):
+                _log.exception("follow-up %s of run %s broke", job.kind, job.run_id)
             state = "failed" if job.attempt >= MOST_ATTEMPTS else "pending"
             with context.store.begin() as session:
                 records.end_followup(session, job, state, str(error))

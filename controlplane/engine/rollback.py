@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -23,6 +24,7 @@ from controlplane.store.tables import ActionRow, IncidentRow, PartRow, RunRow
 from controlplane.workers import Task
 
 MOST_ATTEMPTS = 5
+_log = logging.getLogger(__name__)
 _ALIAS_LEASE = timedelta(minutes=2)
 
 
@@ -63,7 +65,9 @@ def _step(context: Context, row: ActionRow) -> bool:
         _STEPS[ActionState(row.state)](context, monitor, row)
     except LeaseLost:
         raise
-    except ControlPlaneError as error:
+    except Exception as error:
+        # Whatever it was, it is this action's trouble: the others go on, and this one is tried again later.
+        _log.warning("rollback %s: %s", row.id, error, exc_info=not isinstance(error, ControlPlaneError))
         _try_again(context, monitor, row, error)
         return False
     return (row.state, row.attempt) != before
@@ -101,7 +105,9 @@ def _measure_both(context: Context, monitor: Monitor, row: ActionRow) -> tuple[l
     if part is None:
         return [], "", f"run {row.run_id} kept no rows that version {row.from_version} answered"
     frozen = Frozen(part.version, part.n_rows, part.sample_digest, part.sample_rate)
-    spec = monitor.check(row.check)
+    spec = next((check for check in monitor.checks if check.name == row.check), None)
+    if spec is None:
+        return [], part.sample_digest, f"the job of {monitor.name} has no check {row.check!r} any more"
     reference = references.find(context, monitor, part.version)
     window = Window(run.window_start, run.window_end)
     task = task_of(context, monitor, window, run.seed, frozen, spec, [row.to_version or ""], reference, required=True)
@@ -206,7 +212,7 @@ def _verify(context: Context, monitor: Monitor, row: ActionRow) -> None:
             actions.step_action(session, row, ActionState.MOVED)
 
 
-def _try_again(context: Context, monitor: Monitor, row: ActionRow, error: ControlPlaneError) -> None:
+def _try_again(context: Context, monitor: Monitor, row: ActionRow, error: Exception) -> None:
     """Keep the step for later, with a longer wait each time; after the last attempt the action has failed."""
     attempt = row.attempt + 1
     now = context.now()

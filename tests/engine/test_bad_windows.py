@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -202,3 +203,40 @@ def test_two_schedulers_at_once_run_each_window_once(make_world: MakeWorld) -> N
         cycle.tick(one)
     assert len({run.id for run in done}) == len(done)
     assert Path(world.home / "home" / "controlplane.db").exists()
+
+
+def test_a_surprise_in_one_monitor_stops_no_other_and_its_window_is_tried_again(make_world: MakeWorld) -> None:
+    world = make_world(reaction="observe")
+    job = (world.home / "jobs" / "scorer.yaml").read_text()
+    (world.home / "jobs" / "another.yaml").write_text(job.replace("name: scorer\n", "name: another\n", 1))
+    world.publish(0, "1")
+    with world.open() as context:
+        register.register(context)
+
+        def surprising(monitor: Any, spec: Any) -> Any:
+            if monitor.name == "another" and spec == monitor.source:
+                raise RuntimeError("nobody thought of this")
+            return context.open_source(monitor, spec)
+
+        surprised = replace(context, open_source=surprising)
+        assert [run.monitor for run in cycle.tick(surprised)] == ["scorer"]
+        assert [run.monitor for run in cycle.tick(context)] == ["another"]
+
+
+def test_a_receiver_that_surprises_is_told_later_and_keeps_nobody_waiting(make_world: MakeWorld, bell: Bell) -> None:
+    world = make_world(reaction="observe")
+    world.release("2")
+    world.publish(0, "2")
+    with world.open() as context:
+        register.register(context)
+
+        def surprising(name: str) -> Any:
+            if name == "log":
+                raise RuntimeError("nobody thought of this")
+            return context.open_notifier(name)
+
+        cycle.tick(replace(context, open_notifier=surprising))
+        assert deliveries(context) == {"log": ("pending", "nobody thought of this"), "bell": ("sent", "")}
+        world.clock += timedelta(minutes=5)
+        cycle.begin(context)
+        assert deliveries(context)["log"][0] == "sent"
