@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from controlplane import ports
@@ -18,9 +18,18 @@ from controlplane.profiles import Reference
 from controlplane.store import records
 from controlplane.store.runs import Part
 from controlplane.store.tables import ReferenceRow
-from controlplane.workers import Task
+from controlplane.workers import Result, Task
 
 REGISTRY, SOURCE = "registry", "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """Whose detector a window feeds: a version, the number of its holding of the alias, and its reference."""
+
+    version: str = "unknown"
+    number: int = 0
+    reference_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,40 +37,48 @@ class Look:
     """What one window showed: results by check and version, the frozen parts, and who holds the alias."""
 
     results: tuple[CheckResult, ...]
-    parts: tuple[Part, ...] = ()
+    tenure: Tenure
     version: str | None = None
-    tenure: int = 0
-    reference_digest: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
     """Measure one window. Whatever goes wrong outside becomes the ERROR or INCONCLUSIVE of what could not be seen."""
     try:
-        version, tenure = see(context, monitor)
+        version, number = see(context, monitor)
     except RegistryError as error:
-        return Look((CheckResult(REGISTRY, None, error=str(error)),))
+        return Look((CheckResult(REGISTRY, None, error=str(error)),), _last_tenure(context, monitor))
     context.observe("resolved")
     holds = CheckResult(REGISTRY, version, seen=f"{monitor.model} holds version {version}")
     rows = {version: references.find(context, monitor, version)}
+    tenure = Tenure(version, number, _digest(rows[version]) or "")
     try:
         parts, unknown = _freeze(context, monitor, window, seed, rows)
     except (SourceError, ConfigError) as error:
-        return Look((holds, CheckResult(SOURCE, None, error=str(error))), (), version, tenure)
+        return Look((holds, CheckResult(SOURCE, None, error=str(error))), tenure, version)
     context.observe("frozen")
     if not parts:
         said = f"no rows from {window}" + (f"; {unknown} rows of unknown version" if unknown else "")
-        return Look((holds, CheckResult(SOURCE, None, blind=said)), (), version, tenure)
+        return Look((holds, CheckResult(SOURCE, None, blind=said)), tenure, version)
     results = _measure(context, monitor, window, seed, parts, rows)
     context.observe("measured")
-    own = rows.get(version)
     stored = tuple(
         Part(part.version, part.n_rows, part.sample_digest, part.sample_rate, _digest(rows.get(part.version)))
         for part in parts
     )
-    digest = "" if own is None else own.digest
     total = sum(part.n_rows for part in parts)
     seen = CheckResult(SOURCE, None, seen=f"{total} rows in the window")
-    return Look((holds, seen, *results), stored, version, tenure, digest)
+    return Look((holds, seen, *results), tenure, version, stored)
+
+
+def _last_tenure(context: Context, monitor: Monitor) -> Tenure:
+    """The tenure last seen: a registry that is away for a while does not start its detector afresh."""
+    with context.store.begin() as session:
+        held = records.holdings(session, context.workspace, context.registry.key(monitor.model))
+    if not held or held[-1].version is None:
+        return Tenure()
+    version = held[-1].version
+    return Tenure(version, len(held) - 1, _digest(references.find(context, monitor, version)) or "")
 
 
 def see(context: Context, monitor: Monitor) -> tuple[str, int]:
@@ -120,7 +137,7 @@ def _measure(
     rows: dict[str, ReferenceRow | None],
 ) -> list[CheckResult]:
     results: list[CheckResult] = []
-    waiting: list[tuple[CheckResult, Task]] = []
+    waiting: list[tuple[CheckResult, CheckTask, CheckSpec]] = []
     for part in parts:
         others = earlier_holders(context, monitor, part.version)
         for spec in monitor.checks:
@@ -130,10 +147,9 @@ def _measure(
                 results.append(CheckResult(spec.name, part.version, error=str(error)))
                 continue
             compared = None if task.previous is None else task.previous.version
-            result = CheckResult(spec.name, part.version, compared=compared)
-            waiting.append((result, Task(measure, (task,), spec.timeout, spec.memory)))
-    done = context.workers.measure_all([task for _, task in waiting])
-    for (result, _), outcome in zip(waiting, done, strict=True):
+            waiting.append((CheckResult(spec.name, part.version, compared=compared), task, spec))
+    done = _ask(context, [(task, spec) for _, task, spec in waiting])
+    for (result, _, _), outcome in zip(waiting, done, strict=True):
         results.append(
             CheckResult(
                 result.check,
@@ -145,6 +161,27 @@ def _measure(
             )
         )
     return results
+
+
+def _ask(context: Context, tasks: list[tuple[CheckTask, CheckSpec]]) -> list[Result]:
+    """Measure. What failed beside another version is measured again without it: that one may have hung or died, and
+    must not hide what the version that answered did.
+    """
+
+    def measured(some: list[tuple[CheckTask, CheckSpec]]) -> list[Result]:
+        return context.workers.measure_all([Task(measure, (task,), spec.timeout, spec.memory) for task, spec in some])
+
+    done = measured(tasks)
+    failed = [n for n, (task, _) in enumerate(tasks) if done[n].error and task.previous is not None]
+    alone = measured([(replace(tasks[n][0], previous=None), tasks[n][1]) for n in failed])
+    for n, outcome in zip(failed, alone, strict=True):
+        other = tasks[n][0].previous
+        if outcome.value is not None and other is not None:
+            lost = f"version {other.version} could not be compared: {done[n].error}"
+            found = tuple(replace(item, detail="; ".join(filter(None, (item.detail, lost)))) for item in outcome.value)
+            outcome = replace(outcome, value=found)
+        done[n] = outcome
+    return done
 
 
 def task_of(

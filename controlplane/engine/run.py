@@ -26,7 +26,7 @@ from controlplane.domain.verdict import (
 )
 from controlplane.engine import transitions
 from controlplane.engine.context import Context
-from controlplane.engine.look import SOURCE, Look, earlier_holders, look
+from controlplane.engine.look import SOURCE, Look, Tenure, earlier_holders, look
 from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.store import Session, actions, incidents, records, runs
 from controlplane.store.runs import Claim, DetectorKey
@@ -78,14 +78,14 @@ def dry_run(context: Context, monitor: Monitor, window: Window) -> tuple[Verdict
 
 
 def _lease(context: Context, monitor: Monitor) -> timedelta:
-    """Long enough for every check to reach its time limit one after the other."""
-    return context.lease + timedelta(seconds=sum(check.timeout for check in monitor.checks))
+    """Long enough for every check to reach its time limit one after the other, twice: a comparison may be redone."""
+    return context.lease + timedelta(seconds=2 * sum(check.timeout for check in monitor.checks))
 
 
 def _look(context: Context, monitor: Monitor, claim: Claim) -> Look:
     if claim.attempt > MOST_ATTEMPTS:
         why = f"{claim.attempt - 1} attempts at this window ended with the whole process; it is not tried again"
-        return Look((CheckResult(SOURCE, None, error=why),))
+        return Look((CheckResult(SOURCE, None, error=why),), Tenure())
     return look(context, monitor, claim.window, claim.seed)
 
 
@@ -97,9 +97,9 @@ def _record(context: Context, monitor: Monitor, claim: Claim, seen: Look, starte
     key = DetectorKey(
         monitor.workspace,
         monitor.name,
-        seen.version or "unknown",
-        seen.tenure,
-        seen.reference_digest,
+        seen.tenure.version,
+        seen.tenure.number,
+        seen.tenure.reference_digest,
         monitor.digest,
     )
     with context.store.begin() as session:

@@ -40,7 +40,14 @@ def serve(context: Context, every: float, stop: threading.Event) -> None:
 
     ticks = BackgroundScheduler(timezone="UTC")
     ticks.add_job(
-        tick, "interval", args=(context,), seconds=every, max_instances=1, coalesce=True, next_run_time=context.now()
+        tick,
+        "interval",
+        args=(context,),
+        seconds=every,
+        max_instances=1,
+        coalesce=True,
+        misfire_grace_time=None,
+        next_run_time=context.now(),
     )
     ticks.start()
     _log.info("watching %s; looking every %g s", ", ".join(sorted(context.monitors)) or "nothing", every)

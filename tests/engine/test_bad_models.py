@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 from world import World
 
-from controlplane.engine import cycle, register
+from controlplane.domain.verdict import Outcome
+from controlplane.engine import cycle, references, register
 from controlplane.engine.context import Context
 from controlplane.engine.run import Run
 from controlplane.store import actions, incidents
@@ -41,10 +42,13 @@ BAD = {
     "leaves": ("os._exit(7)", "its process ended with exit code 7"),
     "dies": ("os.kill(os.getpid(), signal.SIGKILL)", "its process was killed by SIGKILL"),
     "answers too few": ("return np.ones(3)", "3"),
+    "answers words": ("return np.array(['no idea'] * len(model_input))", "no label is a class of the model"),
+    "answers nothing": ("return None", "version 3 failed at predicting"),
+    "exits": ("raise SystemExit(0)", "SystemExit"),
 }
 
 
-def log_bad(world: World, does: str) -> str:
+def log_bad(world: World, does: str, column: str = "a") -> str:
     """Register one more version of the world's model, from code that does this; its number."""
     import mlflow
     from mlflow.models import ModelSignature
@@ -63,7 +67,7 @@ def log_bad(world: World, does: str) -> str:
             logged = mlflow.pyfunc.log_model(
                 python_model=str(code),
                 name="bad",
-                signature=ModelSignature(Schema([ColSpec("double", "a")]), Schema([ColSpec("long")])),
+                signature=ModelSignature(Schema([ColSpec("double", column)]), Schema([ColSpec("long")])),
                 registered_model_name="scorer",
                 pip_requirements=["mlflow"],
             )
@@ -126,13 +130,58 @@ def test_a_version_whose_files_are_gone_is_an_error_of_the_check_that_needs_it(w
     assert f"version {version}" in why(run, "performance")
 
 
+def test_a_model_that_wants_other_columns_names_the_one_that_is_not_there(world: World) -> None:
+    version = log_bad(world, "return np.ones(len(model_input))", column="income")
+    world.release(version)
+    world.publish(0, version, prediction=False)
+    with world.open() as context:
+        register.register(context)
+        run = tick(context)
+    assert outcomes(run) == {"registry": "PASS", "source": "PASS", "drift": "PASS", "performance": "ERROR"}
+    assert "'income'" in why(run, "performance")
+
+
+def test_rows_without_a_prediction_are_put_to_the_model(world: World) -> None:
+    world.publish(0, "1", prediction=False)
+    with world.open() as context:
+        register.register(context)
+        run = tick(context)
+    assert outcomes(run) == {"registry": "PASS", "source": "PASS", "drift": "PASS", "performance": "PASS"}
+    (accuracy,) = [finding for finding in run.findings if finding.measure == "accuracy"]
+    assert accuracy.estimate == pytest.approx(0.95, abs=0.03)
+
+
+def test_rows_of_a_version_that_was_deleted_cost_that_versions_check_only(world: World) -> None:
+    version = log_bad(world, "return np.ones(len(model_input))")
+    world.release(version)
+    with world.open() as context:
+        register.register(context)
+        references.ensure(context, context.monitors["scorer"], version)
+    world.release("1")
+    world.client().delete_model_version("scorer", version)
+    world.publish(0, version, prediction=False)
+    late = world.home / "data" / "rows-000.parquet"
+    late.rename(world.home / "data" / "rows-late.parquet")
+    world.publish(0, "1", prediction=False)
+    with world.open() as context:
+        register.register(context)
+        run = tick(context)
+    assert outcomes(run) == {"registry": "PASS", "source": "PASS", "drift": "PASS", "performance": "ERROR"}
+    judged = {finding.version: finding for finding in run.findings if finding.check == "performance"}
+    assert (judged["1"].outcome, judged[version].outcome) == (Outcome.PASS, Outcome.ERROR)
+    assert f"version {version}" in judged[version].why
+
+
+@pytest.mark.parametrize("name", ["raises", "hangs", "grows", "leaves", "dies", "answers too few"])
 def test_a_candidate_that_cannot_answer_refuses_the_rollback_and_the_incident_turns_critical(
-    make_world: MakeWorld,
+    make_world: MakeWorld, name: str
 ) -> None:
+    does, said = BAD[name]
     world = make_world(reaction="rollback")
-    candidate = log_bad(world, "raise RuntimeError('no luck')")
+    candidate = log_bad(world, does)
     job = world.home / "jobs" / "scorer.yaml"
-    job.write_text(job.read_text() + f'rollback_targets: ["{candidate}"]\n')
+    text = job.read_text().replace("timeout: 60s", "timeout: 3s\n    memory: 1GiB")
+    job.write_text(text + f'rollback_targets: ["{candidate}"]\n')
     world.release("2")
     world.publish(0, "2")
     with world.open() as context:
@@ -143,6 +192,7 @@ def test_a_candidate_that_cannot_answer_refuses_the_rollback_and_the_incident_tu
             incident = incidents.open_incidents(session, "default", "scorer")["performance"]
     assert outcomes(run)["performance"] == "FAIL"
     assert (action.state, action.code, action.to_version) == ("refused", "not_measured", candidate)
-    assert "no luck" in action.why
+    assert said in action.why
+    assert "\n" not in action.why and "secret" not in action.why
     assert incident.severity.value == "critical"
     assert world.champion() == "2"

@@ -240,3 +240,18 @@ def test_a_receiver_that_surprises_is_told_later_and_keeps_nobody_waiting(make_w
         world.clock += timedelta(minutes=5)
         cycle.begin(context)
         assert deliveries(context)["log"][0] == "sent"
+
+
+def test_a_source_that_comes_and_goes_is_not_blind_twice_in_a_row(make_world: MakeWorld) -> None:
+    world = make_world(reaction="observe")
+    with world.open() as context:
+        register.register(context)
+        for hour in range(5):
+            world.publish(hour, "1")
+            if hour % 2:
+                (world.home / "data" / f"rows-{hour:03d}.parquet").write_bytes(b"not a file of rows")
+            run = tick(context)
+            assert outcomes(run)["source"] == ("ERROR" if hour % 2 else "PASS")
+            (world.home / "data" / f"rows-{hour:03d}.parquet").unlink()
+        with context.store.begin() as session:
+            assert incidents.find_incident(session, "default", "") == []
