@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -50,8 +51,8 @@ def upgrade(as_json: Json = False) -> None:
     """Bring the database's schema to the newest revision."""
     from controlplane.app import open_store
 
-    store = open_store(settings())
-    _say(str(store), *store.revision(), as_json)
+    with closing(open_store(settings())) as store:
+        _say(str(store), *store.revision(), as_json)
 
 
 def status(as_json: Json = False) -> None:
@@ -59,9 +60,9 @@ def status(as_json: Json = False) -> None:
     from controlplane.store import Store
 
     chosen = settings()
-    store = Store(chosen.database, chosen.workspace, read_only=True)
-    found, needed = store.revision()
-    _say(str(store), found, needed, as_json)
+    with closing(Store(chosen.database, chosen.workspace, read_only=True)) as store:
+        found, needed = store.revision()
+        _say(str(store), found, needed, as_json)
     if found != needed:
         raise typer.Exit(3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -39,8 +40,7 @@ def list_incidents(
     from controlplane.app import open_store
     from controlplane.store import incidents
 
-    store = open_store(settings())
-    with store.begin() as session:
+    with closing(open_store(settings())) as store, store.begin() as session:
         rows = incidents.find_incident(session, store.workspace, "")
     shown = [row for row in rows if all_of_them or row.state != "closed"]
     if as_json:
@@ -59,8 +59,7 @@ def show_incident(incident: Id, as_json: Json = False) -> None:
     from controlplane.app import open_store
     from controlplane.store import incidents
 
-    store = open_store(settings())
-    with store.begin() as session:
+    with closing(open_store(settings())) as store, store.begin() as session:
         row = only(incidents.find_incident(session, store.workspace, incident), "incident", incident)
         story = incidents.story(session, row.id)
     if as_json:
@@ -104,8 +103,7 @@ def _intend_incident(
     from controlplane.app import open_store
     from controlplane.store import incidents
 
-    store = open_store(settings())
-    with store.begin() as session:
+    with closing(open_store(settings())) as store, store.begin() as session:
         row = only(incidents.find_incident(session, store.workspace, incident), "incident", incident)
     _apply(kind, row.id, by, why, as_json, until)
 
@@ -115,8 +113,7 @@ def list_rollbacks(as_json: Json = False) -> None:
     from controlplane.app import open_store
     from controlplane.store import actions
 
-    store = open_store(settings())
-    with store.begin() as session:
+    with closing(open_store(settings())) as store, store.begin() as session:
         rows = actions.find_action(session, store.workspace, "")
     if as_json:
         print_json({"rollbacks": [row_of(row) for row in rows]})
@@ -133,8 +130,7 @@ def show_rollback(rollback: Id, as_json: Json = False) -> None:
     from controlplane.app import open_store
     from controlplane.store import actions
 
-    store = open_store(settings())
-    with store.begin() as session:
+    with closing(open_store(settings())) as store, store.begin() as session:
         row = only(actions.find_action(session, store.workspace, rollback), "rollback", rollback)
         replays = actions.replays_of(session, row.id)
     if as_json:
@@ -169,8 +165,7 @@ def _decide(kind: str, rollback: str, by: str | None, why: str, as_json: bool) -
     from controlplane.app import open_store
     from controlplane.store import actions
 
-    store = open_store(settings())
-    with store.begin() as session:
+    with closing(open_store(settings())) as store, store.begin() as session:
         row = only(actions.find_action(session, store.workspace, rollback), "rollback", rollback)
     _apply(kind, row.id, by, why, as_json)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -37,8 +37,7 @@ def history(
     from controlplane.app import open_store
     from controlplane.store import records
 
-    store = open_store(settings())
-    with store.begin() as session:
+    with closing(open_store(settings())) as store, store.begin() as session:
         rows = records.holdings_of(session, store.workspace, model)
     if not rows:
         raise ConfigError(f"no history of {model!r}; its alias was never looked at by a run here")
@@ -73,8 +72,7 @@ def rmf(
     chosen = settings()
     jobs, problems = load_valid(chosen.jobs, chosen.workspace)
     warn_of(problems)
-    store = open_store(chosen)
-    with store.begin() as session:
+    with closing(open_store(chosen)) as store, store.begin() as session:
         evidence = records.evidence_of(session, store.workspace)
         rows = [incidents.incident_of(row) for row in incidents.find_incident(session, store.workspace, "")]
     now = datetime.now(UTC)

@@ -53,7 +53,9 @@ def build_reference(
 def run(
     monitor: MonitorName,
     window: Annotated[str | None, typer.Option(help="START/END in ISO 8601; default: the next due window.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure and judge, and store nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure and judge; record no run, open no incident, move nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure one window: the next due one as the scheduler would, or any other without consequences.
