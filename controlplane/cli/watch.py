@@ -120,6 +120,8 @@ def scheduler(
         logging.getLogger(name).setLevel(logging.ERROR)
     with scheduler.stopping_on_signals() as stop, open_app(settings(), stopping=stop.is_set) as opened:
         context, problems = opened
+        if problems and not context.monitors:
+            raise ConfigError(problems)
         warn_of(problems)
         register.register(context)
         if not once:

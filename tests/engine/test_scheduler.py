@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -118,19 +119,39 @@ def children(process: subprocess.Popen[str]) -> set[int]:
     return found - {process.pid}
 
 
-def test_sigterm_finishes_the_run_in_hand_and_leaves_no_process_behind(world: World) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_finishes_the_run_in_hand_and_leaves_nothing_behind(world: World, number: signal.Signals) -> None:
     world.publish(0, "1")
     world.publish(1, "1")
     with started(world, "--every", "1") as process:
         until((world.home / "begun").exists, process)
         family = children(process)
         assert family
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, ""), err
     assert "Traceback" not in err
+    assert f"{number.name}: finishing what is in hand" in err
     assert runs(world) == [("recorded", "PASS")]
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
+
+    with started(world, "--every", "1") as process:
+        until(lambda: runs(world)[1:2] == [("recorded", "PASS")], process)
+
+
+def test_a_tick_that_takes_longer_than_the_interval_is_only_late(world: World) -> None:
+    world.publish(0, "1")
+    world.publish(1, "1")
+    with started(world, "--every", "1") as process:
+        until((world.home / "begun").exists, process)
+        until(lambda: runs(world)[:2] == [("recorded", "PASS")] * 2, process)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    said = [line.split(" ", 3)[3] for line in err.splitlines()]
+    assert said[0] == "watching scorer; looking every 1 s"
+    assert [line for line in said if "skipped" in line or "missed" in line] == []
+    assert [line.split()[2] for line in said if line.startswith("scorer ")][:2] == ["PASS:", "PASS:"]
 
 
 def test_a_scheduler_that_was_killed_holds_nobody_back(world: World) -> None:
@@ -153,3 +174,35 @@ def test_once_runs_what_is_due_and_a_broken_job_file_stops_no_other(world: World
     assert '"monitor": "scorer"' in out
     assert "left out:" in err and "broken.yaml:" in err
     assert len(runs(world)) == 1
+
+
+def test_a_stop_ends_once_as_well_with_the_run_in_hand_recorded(world: World) -> None:
+    world.publish(0, "1")
+    world.publish(1, "1")
+    with started(world, "--once", "--json") as process:
+        until((world.home / "begun").exists, process)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert [run["outcome"] for run in json.loads(out)["runs"]] == ["PASS"]
+    assert runs(world) == [("recorded", "PASS")]
+
+
+def test_a_second_scheduler_beside_the_first_runs_nothing_twice(world: World) -> None:
+    world.publish(0, "1")
+    job = world.home / "jobs" / "scorer.yaml"
+    job.write_text(job.read_text().replace("catch_up: 100000", "catch_up: 1"))
+    with started(world, "--once") as one, started(world, "--once") as two:
+        said = [process.communicate(timeout=60)[1] for process in (one, two)]
+    assert [one.returncode, two.returncode] == [0, 0], said
+    assert [state for state, _ in runs(world)] == ["recorded"]
+
+
+def test_a_scheduler_that_cannot_start_says_why_in_one_sentence(world: World) -> None:
+    (world.home / "jobs" / "scorer.yaml").write_text("schema: 1\n")
+    with started(world) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert out == ""
+    assert "Traceback" not in err
+    assert "scorer.yaml:1: " in err
