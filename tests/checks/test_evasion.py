@@ -86,6 +86,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     torch.set_num_threads(1)
     signature = infer_signature(np.zeros((2, 1, 8, 8), np.float32), np.zeros((2, 10), np.float32))
     mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     try:
         experiment = mlflow.create_experiment("digits", artifact_location=f"file://{home}/artifacts")
         for hardened in (True, False):

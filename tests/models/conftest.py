@@ -63,6 +63,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
     made = Logged(uri, frame, labels, (digits.images / 16).astype(np.float32)[:, None], digits.target)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     try:
         experiment = mlflow.create_experiment("models", artifact_location=f"file://{home}/artifacts")
         strange = home / "strange.py"
