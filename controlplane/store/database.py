@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -13,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -123,9 +125,11 @@ def _engine(url: URL, read_only: bool) -> Engine:
     @event.listens_for(engine, "connect")
     def _connected(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
-        keeping = ("query_only=ON",) if read_only else ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
+        keeping = ("query_only=ON",) if read_only else ("synchronous=NORMAL", "foreign_keys=ON")
         for pragma in ("busy_timeout=30000", *keeping):
             cursor.execute(f"PRAGMA {pragma}")
+        if not read_only:
+            _write_ahead(cursor)
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -134,6 +138,19 @@ def _engine(url: URL, read_only: bool) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(cursor: DBAPICursor) -> None:
+    """Turn write-ahead logging on. While another process does just that, SQLite refuses at once instead of waiting."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _config() -> Config:
