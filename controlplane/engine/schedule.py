@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from datetime import datetime, timedelta
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from cronsim import CronSim
 
@@ -23,16 +22,17 @@ def due(schedule: Schedule, last_end: datetime | None, now: datetime) -> list[Wi
     >>> [str(window) for window in due(hourly, noon, noon + timedelta(hours=2, minutes=4))]
     ['2026-01-01T12:00:00Z/2026-01-01T13:00:00Z']
     """
-    ready = now - schedule.delay
+    # From the newest slot backwards, so that a start years ago costs no more than the slots that are still run.
+    slots = CronSim(schedule.cron, _minute(now - schedule.delay) + timedelta(minutes=1), reverse=True)
     if last_end is not None:
         after = last_end
     elif schedule.starts is not None:
         after = _minute(schedule.starts + schedule.window - timedelta(microseconds=1))
     else:
-        newest = next(CronSim(schedule.cron, _minute(ready) + timedelta(minutes=1), reverse=True))
+        newest = next(slots)
         return [Window(newest - schedule.window, newest)]
-    slots = takewhile(lambda slot: slot <= ready, CronSim(schedule.cron, after))
-    return [Window(slot - schedule.window, slot) for slot in deque(slots, maxlen=schedule.catch_up)]
+    missed = list(islice(takewhile(lambda slot: slot > after, slots), schedule.catch_up))
+    return [Window(slot - schedule.window, slot) for slot in reversed(missed)]
 
 
 def next_due(schedule: Schedule, after: datetime) -> datetime:
