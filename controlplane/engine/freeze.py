@@ -85,18 +85,37 @@ def _split(
     if batch.num_rows == 0:
         return
     if columns.model_version is not None:
-        if columns.model_version not in batch.schema.names:
-            raise SourceError(f"the rows have no column {columns.model_version!r}, named as columns.model_version")
-        versions = batch.column(columns.model_version).cast(pa.string())
+        versions = _names(_column(batch, columns.model_version, "model_version"), columns.model_version)
         for version in pc.unique(versions).to_pylist():
             mask = pc.is_null(versions) if version is None else pc.equal(versions, version)
             yield version, batch.filter(pc.fill_null(mask, False))
         return
-    times = batch.column(columns.event_time)
+    times = _column(batch, columns.event_time, "event_time")
     for span in spans:
         rows = batch.filter(pc.and_(pc.greater_equal(times, _at(span.start)), pc.less(times, _at(span.end))))
         if rows.num_rows:
             yield span.version, rows
+
+
+def _column(rows: pa.RecordBatch | pa.Table, name: str, part: str) -> pa.Array | pa.ChunkedArray:
+    if name not in rows.schema.names:
+        raise SourceError(f"the rows have no column {name!r}, named as columns.{part}")
+    return rows.column(name)
+
+
+def _names(values: pa.Array, column: str) -> pa.Array:
+    """Versions and row ids as text: a whole number reads the same from every type; blank text and NaN name nobody."""
+    try:
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        if pa.types.is_floating(values.type):
+            finite = pc.if_else(pc.is_finite(values), values, None)
+            whole = pc.all(pc.equal(finite, pc.trunc(finite)), min_count=0).as_py()
+            values = finite.cast(pa.int64()) if whole else finite
+        text = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    except pa.ArrowException as error:
+        raise SourceError(f"column {column!r} holds {values.type}, where a number or text was expected") from error
+    return pc.if_else(pc.equal(text, ""), None, text)
 
 
 def _at(moment: datetime) -> pa.Scalar:
@@ -104,43 +123,56 @@ def _at(moment: datetime) -> pa.Scalar:
 
 
 def _join_labels(table: pa.Table, labels: Iterator[pa.RecordBatch], columns: Columns) -> pa.Table:
-    """Put the labels beside the rows by row id; the first label of an id is kept, a missing one is null."""
+    """Put the labels beside the rows by row id; the first label of an id is kept, and null where there is none."""
     row_id, label = columns.row_id, columns.label
     if row_id is None or label is None:
         raise SourceError("labels from their own source need columns.row_id and columns.label")
-    wanted = table.column(row_id).cast(pa.string()).combine_chunks()
+    wanted = _names(_column(table, row_id, "row_id").combine_chunks(), row_id)
     found: list[pa.Table] = []
     for batch in labels:
         missing = [name for name in (row_id, label) if name not in batch.schema.names]
         if missing:
             raise SourceError(f"the labels have no column {missing[0]!r}; they have {', '.join(batch.schema.names)}")
-        ids = batch.column(row_id).cast(pa.string())
-        rows = pa.table({row_id: ids, label: batch.column(label)})
-        found.append(rows.filter(pc.is_in(ids, value_set=wanted)))
+        ids, values = _names(batch.column(row_id), row_id), batch.column(label)
+        known = pc.and_(pc.is_in(ids, value_set=wanted, skip_nulls=True), pc.is_valid(values))
+        found.append(pa.table({row_id: ids, label: values}).filter(known))
     names = [name for name in table.column_names if name != label]
     if not found:
         return table.select(names).append_column(label, pa.nulls(table.num_rows))
-    known = pa.concat_tables(found, promote_options="default").combine_chunks()
-    first = pc.index_in(wanted, value_set=known.column(row_id).combine_chunks())
-    return table.select(names).append_column(label, known.column(label).take(first))
+    try:
+        joined = pa.concat_tables(found, promote_options="permissive").combine_chunks()
+    except pa.ArrowTypeError as error:
+        raise SourceError(f"the labels in column {label!r} are not of one type: {error}") from error
+    first = pc.index_in(wanted, value_set=joined.column(row_id).combine_chunks())
+    return table.select(names).append_column(label, joined.column(label).take(first))
 
 
 def write_table(table: pa.Table, path_of: Callable[[str], Path]) -> str:
     """Write a table as an Arrow file named by the SHA-256 of its bytes; whole or not at all. Returns the digest."""
     folder = path_of("x").parent
     folder.mkdir(parents=True, exist_ok=True)
+    table = _settled(table)
     with NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
-        with pa.ipc.new_file(file, table.schema) as writer:
-            # One batch, so that the bytes do not depend on how the rows arrived.
-            writer.write_table(table.combine_chunks())
-        name = file.name
+        part = Path(file.name)
     try:
-        with open(name, "rb") as written:
+        with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        with part.open("rb") as written:
             digest = hashlib.file_digest(written, "sha256").hexdigest()
-        os.replace(name, path_of(digest))
+        os.replace(part, path_of(digest))
     finally:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
     return digest
+
+
+def _settled(table: pa.Table) -> pa.Table:
+    """One batch, and categories in order of first use: the bytes do not depend on how the rows arrived."""
+    table = table.combine_chunks()
+    for index, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            values = table.column(index).cast(field.type.value_type)
+            table = table.set_column(index, field.name, values.dictionary_encode())
+    return table
 
 
 def read_table(path: Path) -> pa.Table:

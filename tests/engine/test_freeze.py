@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import random
+import resource
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -63,8 +68,11 @@ def frozen(tmp_path: Path) -> Callable[..., tuple[list[Frozen], int, Callable[[s
         pa.array(["1"] * 40 + ["2"] * 15 + [None] * 5).dictionary_encode(),
         pa.array(["1"] * 40 + ["2"] * 15 + [None] * 5, pa.large_string()),
         pa.array([1] * 40 + [2] * 15 + [None] * 5),
+        pa.array([1] * 40 + [2] * 15 + [None] * 5).dictionary_encode(),
+        pa.array([1.0] * 40 + [2.0] * 15 + [None] * 4 + [math.nan]),
+        pa.array(["1"] * 20 + ["1 "] * 20 + ["2"] * 15 + [" ", "", "", None, None]),
     ],
-    ids=["text", "dictionary", "large text", "number"],
+    ids=["text", "dictionary", "large text", "number", "dictionary of numbers", "number with NaN", "blanks"],
 )
 def test_rows_go_to_the_version_they_name_and_nameless_ones_to_nobody(frozen, values: pa.Array) -> None:
     parts, unknown, rows = frozen([batch(versions=values)], BY_ROW)
@@ -92,6 +100,32 @@ def test_the_same_rows_in_other_batches_have_the_same_digest(frozen) -> None:
     assert whole[0].n_rows == 60
 
 
+def test_categories_and_nulls_in_other_batches_have_the_same_digest(frozen) -> None:
+    generator = random.Random(0)
+
+    def holed(values: list[Any]) -> list[Any]:
+        return [None if generator.random() < 0.2 else value for value in values]
+
+    rows = pa.table(
+        {
+            "id": [f"r{i}" for i in range(60)],
+            "at": pa.array([T0 + timedelta(minutes=i) for i in range(60)], pa.timestamp("us", "UTC")),
+            "yes": holed([generator.random() < 0.5 for _ in range(60)]),
+            "word": holed(generator.choices("abc", k=60)),
+            "list": holed([[0.5] * generator.randint(0, 3) for _ in range(60)]),
+        }
+    )
+    found = set()
+    for seed in range(20):
+        cuts = sorted({0, 60, *random.Random(seed).choices(range(60), k=6)})
+        pieces = [rows.slice(start, end - start).to_batches()[0] for start, end in pairwise(cuts)]
+        pieces = [
+            piece.append_column("category", piece.column("word").dictionary_encode()) for piece in pieces
+        ]  # each with a dictionary of its own
+        found.update(part.sample_digest for cap in (20, 100) for part in frozen(pieces, cap=cap)[0])
+    assert len(found) == 2
+
+
 def test_a_sample_is_capped_and_says_its_rate(frozen) -> None:
     (part,), _, rows = frozen([batch(60)], cap=15)
     assert rows("1").num_rows == 15
@@ -109,6 +143,56 @@ def test_labels_join_by_row_id_the_first_one_wins_and_missing_ones_are_null(froz
     assert rows("1").column("y").to_pylist() == [0, 1, 1, None]
 
 
+def test_a_row_without_an_id_gets_nobodys_label(frozen) -> None:
+    rows_in = batch(4).set_column(0, "id", pa.array(["r0", None, "", "r3"]))
+    labels = [pa.record_batch({"id": ["r0", None, "", "r3"], "y": [1, 2, 3, 4]})]
+    _, _, rows = frozen([rows_in], labels=labels)
+    assert rows("1").column("y").to_pylist() == [1, None, None, 4]
+
+
+def test_a_label_that_was_not_yet_known_does_not_hide_the_one_that_came_later(frozen) -> None:
+    _, _, rows = frozen([batch(2)], labels=[pa.record_batch({"id": ["r0", "r1", "r0"], "y": [None, 0, 1]})])
+    assert rows("1").column("y").to_pylist() == [1, 0]
+
+
+def test_rows_that_share_an_id_share_its_label(frozen) -> None:
+    rows_in = batch(3).set_column(0, "id", pa.array(["a", "a", "b"]))
+    _, _, rows = frozen([rows_in], labels=[pa.record_batch({"id": ["a"], "y": [1]})])
+    assert rows("1").column("y").to_pylist() == [1, 1, None]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array([1, 10**15]),
+        pa.array([1.0, 1e15]),
+        pa.array(["1", "1000000000000000"]).dictionary_encode(),
+        pa.array(["1", "1000000000000000"], pa.large_string()),
+        pa.array([1, 10**15], pa.decimal128(18, 0)),
+    ],
+    ids=["whole numbers", "floats", "dictionary", "large text", "decimals"],
+)
+def test_ids_meet_whatever_their_type(frozen, ids: pa.Array) -> None:
+    _, _, rows = frozen(
+        [batch(2).set_column(0, "id", ids)], labels=[pa.record_batch({"id": ["1000000000000000"], "y": [1]})]
+    )
+    assert rows("1").column("y").to_pylist() == [None, 1]
+    _, _, rows = frozen(
+        [batch(2).set_column(0, "id", pa.array(["1000000000000000", "2"]))],
+        labels=[pa.record_batch({"id": ids, "y": [0, 1]})],
+    )
+    assert rows("1").column("y").to_pylist() == [1, None]
+
+
+def test_labels_replace_a_column_of_the_rows_and_widen_over_batches(frozen) -> None:
+    rows_in = batch(3).append_column("y", pa.array([9, 9, 9]))
+    labels = [pa.record_batch({"id": ["r0"], "y": [1]}), pa.record_batch({"id": ["r1"], "y": [0.5]})]
+    _, _, rows = frozen([rows_in], labels=labels)
+    assert rows("1").column("y").to_pylist() == [1.0, 0.5, None]
+    with pytest.raises(SourceError, match="the labels in column 'y' are not of one type"):
+        frozen([rows_in], labels=[labels[0], pa.record_batch({"id": ["r1"], "y": ["yes"]})])
+
+
 def test_without_any_label_every_row_waits_for_one(frozen) -> None:
     _, _, rows = frozen([batch(3)], labels=[])
     assert rows("1").column("y").to_pylist() == [None, None, None]
@@ -124,6 +208,21 @@ def test_rows_without_the_named_version_column_are_one_sentence(frozen) -> None:
         frozen([batch(3)], BY_ROW)
 
 
+@pytest.mark.parametrize(
+    ("gone", "columns", "labels"),
+    [("at", BY_TIME, None), ("id", BY_TIME, [pa.record_batch({"id": ["r1"], "y": [1]})])],
+)
+def test_rows_without_what_they_are_split_or_joined_by_are_one_sentence(frozen, gone, columns, labels) -> None:
+    with pytest.raises(SourceError, match=f"the rows have no column '{gone}', named as columns"):
+        frozen([batch(3).drop_columns([gone])], columns, labels=labels)
+
+
+@pytest.mark.parametrize("values", [pa.array([[1], [2], None]), pa.array([b"1", b"\xff", None])])
+def test_a_version_that_cannot_be_a_name_is_one_sentence(frozen, values: pa.Array) -> None:
+    with pytest.raises(SourceError, match=r"column 'v' holds .*, where a number or text was expected"):
+        frozen([batch(3, values)], BY_ROW)
+
+
 def test_no_rows_freeze_to_nothing(frozen) -> None:
     assert frozen([])[0] == []
     assert frozen([batch(0)])[0] == []
@@ -134,3 +233,15 @@ def test_a_file_is_named_by_its_bytes_and_written_whole(tmp_path: Path) -> None:
     digests = {write_table(table, lambda digest: tmp_path / digest) for _ in range(2)}
     assert [path.name for path in tmp_path.iterdir()] == list(digests)
     assert read_table(tmp_path / digests.pop()).equals(table)
+
+
+def test_a_file_that_could_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    table = pa.table({"x": list(range(10_000))})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError):
+            write_table(table, lambda digest: tmp_path / digest)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
