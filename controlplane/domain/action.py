@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from controlplane.domain.monitor import Guards, Reaction
+from controlplane.domain.monitor import Guards, Reaction, iso
 from controlplane.domain.verdict import PAIRED, Finding, Measure
 
 
@@ -108,7 +108,8 @@ def plan_rollback(
     own = [finding for finding in failing if finding.version in (None, current)]
     if current is None or not own:
         versions = ", ".join(sorted({str(finding.version) for finding in failing}))
-        return Refused(Refusal.NOT_CURRENT, f"version {versions} failed, but the alias holds version {current} now")
+        holds = "nothing" if current is None else f"version {current}"
+        return Refused(Refusal.NOT_CURRENT, f"version {versions} failed, but the alias holds {holds} now")
     provable = [finding for finding in own if replayable.get(finding.check, False)]
     if not provable:
         checks = ", ".join(sorted({finding.check for finding in own}))
@@ -118,7 +119,7 @@ def plan_rollback(
         )
     if past.last_move is not None and now < past.last_move + guards.cooldown:
         until = past.last_move + guards.cooldown
-        return Refused(Refusal.COOLDOWN, f"the alias was moved at {past.last_move:%H:%M}; cooldown until {until:%H:%M}")
+        return Refused(Refusal.COOLDOWN, f"the alias was moved at {iso(past.last_move)}; cooldown until {iso(until)}")
     barred = {
         version: "was rolled back from" if version in past.rolled_back_from else "has an open failure of its own"
         for version in earlier
@@ -130,7 +131,7 @@ def plan_rollback(
         return Refused(Refusal.NO_TARGET, f"no version to go back to: {said or 'no other version held the alias'}")
     check = provable[0].check
     measures = tuple(dict.fromkeys(finding.measure for finding in provable if finding.check == check))
-    why = f"version {current} failed {check} ({', '.join(measures)}); version {targets[0]} held the alias before"
+    why = f"version {current} failed {check} ({', '.join(measures)}); version {targets[0]} is the one to go back to"
     return Plan(current, targets[0], check, measures, why)
 
 

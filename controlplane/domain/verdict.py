@@ -203,15 +203,19 @@ def _judge_measure(check: str, measure: Measure, limit: Limit | None) -> Finding
     said = describe(measure)
     outcome: Outcome | None
     bound = None
+    low, high = (None if side is None or math.isnan(side) else side for side in (measure.low, measure.high))
+    where = measure.column or "the window"
     if not math.isfinite(measure.estimate):
-        outcome, why = Outcome.ERROR, f"{measure.name} of {measure.column or 'the window'} is not a finite number"
+        outcome, why = Outcome.ERROR, f"{measure.name} of {where} is not a finite number"
+    elif (low, high) != (measure.low, measure.high):
+        outcome, why = Outcome.ERROR, f"the interval of {measure.name} of {where} is not made of numbers"
     elif limit is None:
         outcome, why = None, said
     else:
         bound = limit.max if limit.max is not None else limit.min
         assert bound is not None
         side, word = (1.0, "above max") if limit.max is not None else (-1.0, "below min")
-        near = measure.low if limit.max is not None else measure.high
+        near = low if limit.max is not None else high
         if side * (measure.estimate - bound) > 0:
             certain = near is None or side * (near - bound) > 0
             outcome = Outcome.FAIL if certain else Outcome.WARN
@@ -232,8 +236,8 @@ def _judge_measure(check: str, measure: Measure, limit: Limit | None) -> Finding
         measure.version,
         measure.n,
         measure.estimate if math.isfinite(measure.estimate) else None,
-        measure.low,
-        measure.high,
+        low,
+        high,
         bound,
     )
 

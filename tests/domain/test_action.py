@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,7 +49,11 @@ def test_only_watching_plans_nothing(reaction: Reaction) -> None:
     [
         ({"failing": [DRIFTED]}, Refusal.WORLD_CHANGED, "only drift failed"),
         ({"failing": [FAILED], "current": "4"}, Refusal.NOT_CURRENT, "version 3 failed, but the alias holds version 4"),
-        ({"failing": [FAILED], "current": None}, Refusal.NOT_CURRENT, "version 3 failed"),
+        (
+            {"failing": [FAILED], "current": None},
+            Refusal.NOT_CURRENT,
+            "version 3 failed, but the alias holds nothing now",
+        ),
         ({"failing": [FAILED], "earlier": ()}, Refusal.NO_TARGET, "no other version held the alias"),
         ({"failing": [FAILED], "earlier": ("3",)}, Refusal.NO_TARGET, "no other version held the alias"),
         (
@@ -58,7 +64,7 @@ def test_only_watching_plans_nothing(reaction: Reaction) -> None:
         (
             {"failing": [FAILED], "past": Past(last_move=NOW - timedelta(minutes=59))},
             Refusal.COOLDOWN,
-            "cooldown until 12:01",
+            "the alias was moved at 2026-01-01T11:01:00Z; cooldown until 2026-01-01T12:01:00Z",
         ),
     ],
 )
@@ -73,6 +79,34 @@ def test_a_barred_version_is_passed_over_and_the_cooldown_ends() -> None:
     plan = planned([FAILED], past=Past(rolled_back_from=("2",), last_move=NOW - timedelta(hours=1)))
     assert isinstance(plan, Plan)
     assert plan.to_version == "1"
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_a_target_is_the_first_that_nothing_speaks_against(seed: int) -> None:
+    generator = random.Random(seed)
+    versions = "12345"
+    earlier = tuple(generator.choices(versions, k=generator.randint(0, 6)))
+    past = Past(generator.sample(versions, 2), generator.sample(versions, generator.randint(0, 3)))
+    barred = {*past.rolled_back_from, *past.failing, "3"}
+    answer = planned([FAILED], earlier=earlier, past=past)
+    possible = [version for version in earlier if version not in barred]
+    if possible:
+        assert isinstance(answer, Plan)
+        assert answer.to_version == possible[0]
+    else:
+        assert isinstance(answer, Refused)
+        assert answer.code is Refusal.NO_TARGET
+
+
+def test_a_failure_of_no_version_in_particular_is_the_holders() -> None:
+    plan = planned([replace(FAILED, version=None), replace(FAILED, version="1", measure="brier")])
+    assert isinstance(plan, Plan)
+    assert plan.measures == ("accuracy",)
+
+
+def test_drift_beside_a_failure_of_the_version_hides_no_rollback() -> None:
+    assert isinstance(planned([DRIFTED, FAILED]), Plan)
+    assert isinstance(planned([replace(FAILED, check="removed")]), Refused)
 
 
 def replay(difference: float, low: float, high: float, higher_is_worse: bool = False) -> Replay:
@@ -91,7 +125,8 @@ PLAN = Plan("3", "2", "performance", ("accuracy",), "")
         (replay(0.10, 0.05, 0.15, higher_is_worse=True), True),
         (replay(-0.10, -0.15, -0.05, higher_is_worse=True), False),
         (replay(0.10, -0.01, 0.21, higher_is_worse=True), False),
-        (replay(0.0, 0.0, 0.0), False),
+        (replay(-0.05, -0.1, 0.0), False),
+        (replay(0.05, 0.0, 0.1, higher_is_worse=True), False),
     ],
 )
 def test_the_target_must_be_better_beyond_its_interval(proof: Replay, accepted: bool) -> None:
@@ -100,6 +135,20 @@ def test_the_target_must_be_better_beyond_its_interval(proof: Replay, accepted: 
     if isinstance(answer, Refused):
         assert answer.code is Refusal.NOT_BETTER
         assert "same 500 rows" in answer.why
+
+
+def test_of_several_measures_the_one_that_proves_the_target_better_is_named() -> None:
+    unclear, proof = replay(-0.1, -0.21, 0.01), replace(replay(0.1, 0.05, 0.15, True), measure="brier")
+    assert accept(PLAN, [unclear, proof]) == proof
+    refused = accept(PLAN, [unclear, replace(unclear, measure="f1")])
+    assert isinstance(refused, Refused)
+    assert "accuracy is 0.7 with version 3 and 0.8 with version 2" in refused.why
+    assert "-0.1 (-0.21 to 0.01)" in refused.why
+
+
+@pytest.mark.parametrize("worse", [False, True])
+def test_an_interval_that_is_no_number_proves_nothing(worse: bool) -> None:
+    assert isinstance(accept(PLAN, [replay(0.0, math.nan, math.nan, worse)]), Refused)
 
 
 def test_nothing_measured_again_proves_nothing() -> None:
@@ -117,3 +166,16 @@ def test_a_replay_is_read_from_the_paired_measures_of_one_check() -> None:
     (read,) = read_replay(measures, ["accuracy"], "3", {"accuracy": False})
     assert (read.current, read.candidate, read.low, read.high, read.n) == (0.5, 0.9, -0.45, -0.35, 400)
     assert read_replay(measures[:2], ["accuracy"], "3", {"accuracy": False}) == []
+
+
+def test_a_failed_difference_is_replayed_by_the_measure_behind_it_once() -> None:
+    measures = [
+        Measure("accuracy", 0.5, 400, version="3"),
+        Measure("accuracy", 0.9, 400, version="2"),
+        Measure("accuracy_vs_baseline", -0.4, 400, -0.45, -0.35, version="3"),
+        Measure("accuracy_vs_previous", -0.4, 400, -0.45, -0.35, version="3"),
+    ]
+    wanted = ["accuracy_vs_baseline", "accuracy_vs_previous", "accuracy"]
+    assert [read.measure for read in read_replay(measures, wanted, "3", {"accuracy": False})] == ["accuracy"]
+    without = [replace(measure, low=None) for measure in measures]
+    assert read_replay(without, wanted, "3", {"accuracy": False}) == []

@@ -76,17 +76,34 @@ def test_checks_that_cannot_see_share_one_blind_incident() -> None:
     assert [each.event for each in advance(known, Verdict(Outcome.PASS, "", both), Tolerance())] == [Event.CLOSED]
 
 
+@pytest.mark.parametrize("outcome", sorted(BLIND))
+def test_a_window_that_cannot_be_seen_neither_opens_nor_closes_a_failure(outcome: Outcome) -> None:
+    blind = verdict(outcome, Streak(fail=3, blind=1))
+    assert advance({}, blind, Tolerance()) == []
+    assert advance({"drift": incident("drift")}, blind, Tolerance()) == []
+
+
+def test_a_blind_incident_says_who_cannot_see_for_how_long_and_opens_only_once() -> None:
+    blind = verdict(Outcome.INCONCLUSIVE, Streak(blind=3), "source")
+    (opened,) = advance({}, blind, Tolerance(blind=3))
+    assert opened.text == "cannot see for 3 windows in a row: source: the numbers"
+    assert advance({}, blind, Tolerance(blind=4)) == []
+    assert advance({BLIND_CAUSE: incident(BLIND_CAUSE)}, blind, Tolerance(blind=3)) == []
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_no_sequence_of_outcomes_opens_twice_or_closes_what_is_not_open(seed: int) -> None:
     generator = random.Random(seed)
     tolerance = Tolerance(generator.randint(1, 3), generator.randint(1, 3), generator.randint(1, 3))
     state, known = DetectorState(), {}
-    failures = dict.fromkeys("ab", 0)
+    failures, good = dict.fromkeys("ab", 0), dict.fromkeys("ab", 0)
     for window in range(200):
         findings = [Finding(name, generator.choice(list(Outcome)), "why") for name in "ab" if generator.random() < 0.9]
         for finding in findings:
             if finding.outcome not in BLIND:
                 failures[finding.check] = failures[finding.check] + 1 if finding.outcome is Outcome.FAIL else 0
+            well = finding.outcome in (Outcome.PASS, Outcome.WARN)
+            good[finding.check] = good[finding.check] + 1 if well else 0
         state = accumulate(state, scores_of(findings))
         for each in advance(known, conclude(findings, state), tolerance):
             if each.event is Event.OPENED:
@@ -98,7 +115,16 @@ def test_no_sequence_of_outcomes_opens_twice_or_closes_what_is_not_open(seed: in
             else:
                 assert each.event is Event.CLOSED
                 assert each.incident == known.pop(each.cause).id
-                assert each.cause == BLIND_CAUSE or failures[each.cause] == 0
+                if each.cause == BLIND_CAUSE:
+                    assert not any(finding.outcome in BLIND for finding in findings)
+                else:
+                    assert failures[each.cause] == 0
+                    assert good[each.cause] >= tolerance.recover
+        for finding in findings:
+            if finding.outcome is Outcome.FAIL and failures[finding.check] >= tolerance.fails:
+                assert finding.check in known
+            if good[finding.check] >= tolerance.recover:
+                assert finding.check not in known
 
 
 def test_a_silence_mutes_its_monitor_and_cause_until_its_end() -> None:

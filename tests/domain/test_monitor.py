@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+from typing import Any
 
 import pytest
 
@@ -57,6 +60,58 @@ OTHERS = {
 @pytest.mark.parametrize("name", [field.name for field in fields(Monitor)])
 def test_every_field_changes_the_digest(name: str) -> None:
     assert replace(MONITOR, **{name: OTHERS[name]}).digest != MONITOR.digest
+
+
+def parts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every field of a dataclass and of the dataclasses in it, with its value."""
+    for item in fields(value):
+        found = getattr(value, item.name)
+        first = found[0] if isinstance(found, tuple) and found and is_dataclass(found[0]) else found
+        if is_dataclass(first):
+            yield from parts(first, (*path, item.name))
+        else:
+            yield (*path, item.name), found
+
+
+def changed(value: Any) -> Any:
+    """Another value of the same kind."""
+    match value:
+        case None:
+            return 7
+        case bool():
+            return not value
+        case StrEnum():
+            return next(other for other in type(value) if other is not value)
+        case str():
+            return value + "x"
+        case tuple():
+            return (*value, "x")
+        case dict():
+            return {**value, "x": 1}
+        case timedelta():
+            return value + timedelta(microseconds=1)
+    return value + 1
+
+
+def put(value: Any, path: tuple[str, ...], new: Any) -> Any:
+    """The dataclass with one field somewhere in it replaced."""
+    if len(path) > 1:
+        old = getattr(value, path[0])
+        new = (put(old[0], path[1:], new), *old[1:]) if isinstance(old, tuple) else put(old, path[1:], new)
+    return replace(value, **{path[0]: new})
+
+
+def test_every_field_of_every_part_changes_the_digest_each_to_another() -> None:
+    digests = {put(MONITOR, path, changed(value)).digest for path, value in parts(MONITOR)} | {MONITOR.digest}
+    assert len(digests) == len(list(parts(MONITOR))) + 1 > 40
+
+
+def test_a_start_is_the_same_in_every_zone() -> None:
+    starts = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    one = replace(MONITOR, schedule=replace(MONITOR.schedule, starts=starts))
+    other = replace(MONITOR, schedule=replace(MONITOR.schedule, starts=starts.astimezone(timezone(HOUR))))
+    assert one == other
+    assert one.digest == other.digest
 
 
 def test_equal_monitors_have_one_digest_whatever_the_order_of_options() -> None:

@@ -64,9 +64,43 @@ def test_a_measure_fails_only_when_its_whole_interval_is_past_the_limit(
 
 
 @pytest.mark.parametrize("estimate", [math.nan, math.inf, -math.inf])
-def test_a_number_that_is_none_is_an_error_and_never_stored(estimate: float) -> None:
-    (finding,) = judged(Measure("x", estimate, 100), Limit("x", max=1.0))
+@pytest.mark.parametrize("limits", [(), (Limit("x", max=1.0),), (Limit("x", min=1.0, warn=2.0),)])
+def test_a_number_that_is_none_is_an_error_and_never_stored(estimate: float, limits: tuple[Limit, ...]) -> None:
+    (finding,) = judged(Measure("x", estimate, 100), *limits)
     assert (finding.outcome, finding.estimate) == (Outcome.ERROR, None)
+    assert finding.why == "x of the window is not a finite number"
+
+
+@pytest.mark.parametrize(("low", "high"), [(math.nan, math.nan), (math.nan, 0.4), (0.2, math.nan)])
+def test_an_interval_that_is_no_number_is_an_error_and_never_a_mere_warning(low: float, high: float) -> None:
+    (finding,) = judged(Measure("x", 0.3, 100, low, high, "age"), Limit("x", max=0.1))
+    assert finding.outcome is Outcome.ERROR
+    assert finding.why == "the interval of x of age is not made of numbers"
+    assert not any(side is not None and math.isnan(side) for side in (finding.low, finding.high))
+
+
+@pytest.mark.parametrize(
+    ("measure", "limit", "why"),
+    [
+        (Measure("x", 0.3, 9, 0.25, 0.35), Limit("x", max=0.2), "x 0.3 (0.25 to 0.35, n=9) is above max 0.2"),
+        (
+            Measure("x", 0.3, 9, 0.1, 0.5),
+            Limit("x", max=0.2),
+            "x 0.3 (0.1 to 0.5, n=9) is above max 0.2, but its interval still holds the limit",
+        ),
+        (
+            Measure("x", 0.83, 9),
+            Limit("x", min=0.8, warn=0.85),
+            "x 0.83 (n=9) is past the warning 0.85 (below min 0.8 would fail)",
+        ),
+        (Measure("x", 0.9, 9, detail="moved"), Limit("x", min=0.8), "x 0.9 (n=9) is within min 0.8"),
+        (Measure("x", 0.7, 9, detail="moved"), Limit("x", min=0.8), "x 0.7 (n=9) is below min 0.8: moved"),
+    ],
+)
+def test_a_sentence_quotes_the_number_its_interval_and_its_limit(measure: Measure, limit: Limit, why: str) -> None:
+    (finding,) = judged(measure, limit)
+    assert finding.why == why
+    assert conclude([finding], DetectorState()).why in (f"check: {why}", "1 checks within their limits")
 
 
 def test_a_limit_that_nothing_was_measured_for_is_an_error() -> None:
@@ -86,6 +120,12 @@ def test_a_limit_holds_for_the_judged_version_and_not_for_the_one_it_is_compared
     measures = (Measure("x", 0.9, 100, version="2"), Measure("x", 0.1, 100, version="1"))
     findings = judge([CheckResult("check", "2", measures, compared="1")], watch(Limit("x", min=0.5)))
     assert [(finding.version, finding.outcome) for finding in findings] == [("2", Outcome.PASS), ("1", None)]
+
+
+def test_what_was_measured_of_another_version_alone_does_not_satisfy_a_limit() -> None:
+    other = CheckResult("check", "2", (Measure("x", 0.9, 100, version="1"),), compared="1")
+    findings = judge([other], watch(Limit("x", min=0.5)))
+    assert [(finding.version, finding.outcome) for finding in findings] == [("1", None), ("2", Outcome.ERROR)]
 
 
 def test_a_dry_run_finding_is_kept_and_never_folded() -> None:
@@ -130,6 +170,37 @@ def test_outcomes_fold_to_the_worst() -> None:
     for place, worst in enumerate(order):
         assert fold(order[: place + 1]) is worst
     assert fold([]) is Outcome.INCONCLUSIVE
+
+
+def test_a_run_is_as_bad_as_its_worst_check_and_says_which() -> None:
+    findings = [Finding("a", Outcome.PASS, "fine"), Finding("b", Outcome.ERROR, "broke"), Finding("c", None, "shown")]
+    findings.append(Finding("d", Outcome.ERROR, "broke too"))
+    verdict = conclude(findings, DetectorState({"b": Streak(blind=3)}))
+    assert (verdict.outcome, verdict.why) == (Outcome.ERROR, "b: broke; d: broke too")
+    assert [(check.check, check.streak.blind) for check in verdict.checks] == [("a", 0), ("b", 3), ("d", 0)]
+
+
+def test_an_error_of_one_version_is_not_hidden_by_another_that_passed() -> None:
+    results = [
+        CheckResult("check", "1", (Measure("x", 0.9, 100, version="1"),)),
+        CheckResult("check", "2", error="version 2 cannot be opened"),
+        CheckResult("check", "3", blind="3 rows of version 3"),
+    ]
+    assert by_check(judge(results, watch(Limit("x", min=0.5)))) == {
+        "check": (Outcome.ERROR, "version 2 cannot be opened")
+    }
+
+
+def test_a_check_that_is_only_blind_is_blind() -> None:
+    results = [CheckResult("check", version, blind=f"3 rows of version {version}") for version in "12"]
+    assert by_check(judge(results, watch())) == {"check": (Outcome.INCONCLUSIVE, "3 rows of version 1 (and 1 more)")}
+
+
+def test_a_check_that_was_not_judged_keeps_its_streak() -> None:
+    state = DetectorState({"check": Streak(fail=2)})
+    assert accumulate(state, scores_of([Finding("check", None, "shown"), Finding("other", Outcome.PASS, "")])) == (
+        DetectorState({"check": Streak(fail=2), "other": Streak(well=1)})
+    )
 
 
 def test_a_blind_window_neither_lengthens_nor_ends_a_run_of_failures() -> None:
