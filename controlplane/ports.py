@@ -29,6 +29,7 @@ CHECKS = {
     "drift": "controlplane.checks.drift:Drift",
     "performance": "controlplane.checks.performance:Performance",
     "evasion": "controlplane.checks.evasion:Evasion",
+    "evidently": "controlplane.checks.evidently:Evidently",
 }
 SOURCES = {
     "files": "controlplane.sources.files:Files",

@@ -37,7 +37,7 @@ LIBRARIES = {
     "apscheduler": ("engine.scheduler",),
     "art": ("checks.attack",),
     "cronsim": ("engine", "config"),
-    "evidently": ("engine.followups",),
+    "evidently": ("engine.followups", "checks.evidently"),
     "fsspec": ("sources",),
     "httpx": ("notifiers",),
     "jinja2": ("rmf",),

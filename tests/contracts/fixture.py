@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from controlplane.domain.monitor import Limit
 from controlplane.ports import Sample
 
 
@@ -25,6 +26,8 @@ class Fixture:
     `min_rows` rows, for which the check must raise NotEnoughData. `hostile` names columns of the quiet sample's rows
     that the suite replaces by constant, all-null, infinite and unseen ones, handing the new rows to `rebuild`: a
     check that cannot measure them says so with CheckError or NotEnoughData, and never with another exception.
+    `limits` stand where the check has no limits of its own. `apart` says that it measures several things that do not
+    need one another: one that cannot be measured may then be no number, with the reason in its detail.
     """
 
     measure: str
@@ -36,3 +39,5 @@ class Fixture:
     hostile: tuple[str, ...] = ()
     rebuild: Callable[[Sample, pa.Table], Sample] = with_rows
     sizes: tuple[float, ...] = (0.25, 0.5, 1.0)
+    limits: tuple[Limit, ...] = ()
+    apart: bool = False

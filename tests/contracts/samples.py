@@ -11,8 +11,9 @@ import samples_models
 from fixture import Fixture
 
 from controlplane.checks.drift import DriftParams
+from controlplane.checks.evidently import EvidentlyParams
 from controlplane.checks.quality import QualityParams
-from controlplane.domain.monitor import Columns, Window
+from controlplane.domain.monitor import Columns, Limit, Window
 from controlplane.ports import Sample
 from controlplane.profiles import ProfileBuilder, Reference, build_reference
 
@@ -105,6 +106,26 @@ FIXTURES = {
         params=DriftParams(),
         hostile=_WATCHED,
         rebuild=_rebuild,
+    ),
+    "evidently": Fixture(
+        measure="ValueDrift",
+        quiet=_quiet,
+        harm=_older,
+        few=lambda seed: _few(0, seed),
+        min_rows=1,
+        params=EvidentlyParams(
+            (
+                {"metric": "ValueDrift", "column": "age", "method": "wasserstein"},
+                {"metric": "ValueStats", "column": "city"},
+                {"metric": "MeanValue", "column": "visits", "by": "smoker"},
+                {"metric": "CorrelationMatrix", "kind": "pearson"},
+                {"metric": "DriftedColumnsCount"},
+            )
+        ),
+        hostile=_WATCHED,
+        rebuild=_rebuild,
+        limits=(Limit("ValueDrift", max=0.3),),
+        apart=True,
     ),
     **samples_models.FIXTURES,
 }
