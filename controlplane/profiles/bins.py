@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,16 +11,18 @@ import numpy as np
 import pyarrow as pa
 
 from controlplane.profiles.digests import feed
-from controlplane.profiles.kinds import Floats, Kind, kind_of, names_of, numbers_of
+from controlplane.profiles.kinds import Floats, Kind, kind_of, numbers_of, tally
 
 Batches = Callable[[], Iterator[pa.RecordBatch]]
 
+# A thousand quantiles hide at most a thousandth of the rows, less than sampling blurs in any window below a million.
+MAX_BINS = 1024
 MAX_CATEGORIES = 1000
 # Good-Turing: the share of values seen once estimates the share of tomorrow's values never seen. Strings past this
 # share, with more than a handful of spellings, are no closed set; every window would look full of unseen categories.
 OPEN_SET_SHARE = 0.05
 OPEN_SET_SPELLINGS = 20
-_THINNED = 1 << 18
+_THINNED = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +56,13 @@ class ColumnBins:
 class Bins:
     """The bins of every watched column of a reference, and the names of its other columns.
 
-    `ignored` are columns that are known but not summarised: times, ids, and types that cannot be.
+    `ignored` are columns that are known but not summarised: times, ids, and those in `unreadable`, which were asked
+    for and whose Arrow type, named there, cannot be summarised.
     """
 
     columns: tuple[ColumnBins, ...]
     ignored: tuple[str, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> ColumnBins:
         """The bins of the column of that name; raises KeyError."""
@@ -83,7 +87,7 @@ class Bins:
 
 
 def fit_bins(
-    batches: Batches, columns: Sequence[str] | None = None, max_bins: int = 2048, ignored: Sequence[str] = ()
+    batches: Batches, columns: Sequence[str] | None = None, max_bins: int = MAX_BINS, ignored: Sequence[str] = ()
 ) -> Bins:
     """Fit the bins of `columns` (None: every one but the `ignored`) in one pass over a reference.
 
@@ -95,10 +99,11 @@ def fit_bins(
     (array([30., 40.]), ('f', 'm'))
     """
     fits: dict[str, _Fit] = {}
-    left_out = set(ignored)
+    left_out, unreadable = set(ignored), {}
+    wanted = None if columns is None else set(columns)
     for batch in batches():
         for name, array in zip(batch.schema.names, batch.columns, strict=True):
-            if name in left_out or (columns is not None and name not in columns):
+            if name in left_out or (wanted is not None and name not in wanted):
                 left_out.add(name)
                 continue
             known = fits.get(name)
@@ -106,10 +111,11 @@ def fit_bins(
                 kind = kind_of(array.type)
                 if kind is None:
                     left_out.add(name)
+                    unreadable[name] = str(array.type)
                     continue
                 known = fits[name] = _Fit(name, array.type, kind, max_bins)
             known.add(array)
-    return Bins(tuple(fit.bins() for fit in fits.values()), tuple(sorted(left_out)))
+    return Bins(tuple(fit.bins() for fit in fits.values()), tuple(sorted(left_out)), unreadable)
 
 
 class _Fit:
@@ -143,11 +149,11 @@ class _Fit:
         if not pa.types.is_null(array.type):
             self.line.add(numbers_of(array, Kind.TEXT)[0])
         if self.names is not None:
-            counts = names_of(array).value_counts()
-            if len(counts) <= MAX_CATEGORIES:
-                for name, count in zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True):
+            names, counts = tally(array)
+            if len(names) <= MAX_CATEGORIES:
+                for name, count in zip(names.to_pylist(), counts.tolist(), strict=True):
                     self.names[name] = self.names.get(name, 0) + count
-            if max(len(counts), len(self.names)) > MAX_CATEGORIES:
+            if max(len(names), len(self.names)) > MAX_CATEGORIES:
                 self.names = None
 
     def bins(self) -> ColumnBins:

@@ -42,6 +42,7 @@ def encode(profile: Profile) -> bytes:
         "libraries": libraries(),
         "n": profile.n,
         "ignored": profile.bins.ignored,
+        "unreadable": dict(profile.bins.unreadable),
         "missing_columns": profile.missing_columns,
         "type_changed": dict(profile.type_changed),
         "new_columns": profile.new_columns,
@@ -82,7 +83,7 @@ def decode(data: bytes) -> Profile:
         raise ValueError(f"a profile of format {header.get('format')!r} cannot be read; this version reads {FORMAT!r}")
     columns = [_column(table, index) for index in range(len(table))]
     return Profile(
-        Bins(tuple(column.bins for column in columns), tuple(header["ignored"])),
+        Bins(tuple(column.bins for column in columns), tuple(header["ignored"]), header.get("unreadable", {})),
         {column.bins.name: column for column in columns},
         header["n"],
         tuple(header["missing_columns"]),

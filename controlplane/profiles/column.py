@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from controlplane.profiles.bins import ColumnBins
-from controlplane.profiles.kinds import Floats, Ints, names_of, numbers_of, plain, readable
+from controlplane.profiles.kinds import Floats, Ints, numbers_of, readable, tally
 
 EXAMPLES = 5
 
@@ -109,53 +109,46 @@ def summarise(array: pa.Array, bins: ColumnBins) -> ColumnProfile:
     """Count one array into `bins`, in one pass; a type that cannot be counted there makes every row absent."""
     if not readable(array.type, bins.kind):
         return empty(bins, absent=len(array))
-    array = plain(array)
-    nulls = array.null_count
     if bins.kind.counted:
-        return _count_names(array, bins, nulls)
+        return _count_names(array, bins)
     values, lengths = numbers_of(array, bins.kind)
     wrong = int((lengths != bins.length).sum()) if lengths is not None and bins.length is not None else 0
-    return _count_numbers(values, bins, len(array), nulls, wrong)
+    return _count_numbers(values, bins, len(array), len(array) - len(values), wrong)
 
 
-def _count_names(array: pa.Array, bins: ColumnBins, nulls: int) -> ColumnProfile:
-    counts = pc.value_counts(pa.array([], pa.string()) if pa.types.is_null(array.type) else names_of(array))
-    names, numbers = counts.field(0), counts.field(1).to_numpy()
+def _count_names(array: pa.Array, bins: ColumnBins) -> ColumnProfile:
+    names, counts = tally(array)
     where = pc.fill_null(pc.index_in(names, pa.array(bins.categories, pa.string())), -1).to_numpy()
     known = where >= 0
-    slots = np.zeros(bins.slots, np.int64)
-    slots[where[known]] = numbers[known]
-    strange = names.filter(pa.array(~known))
+    slots = np.bincount(where[known], counts[known], bins.slots).astype(np.int64)
+    strange = names.filter(pa.array(~known)).unique()
     few = strange.take(pc.select_k_unstable(strange, EXAMPLES, [("", "ascending")])) if len(strange) else strange
-    return ColumnProfile(
-        bins, slots, len(array), nulls=nulls, unseen=int(numbers[~known].sum()), examples=tuple(few.to_pylist())
-    )
+    nulls, unseen = len(array) - int(counts.sum()), int(counts[~known].sum())
+    return ColumnProfile(bins, slots, len(array), nulls=nulls, unseen=unseen, examples=tuple(few.to_pylist()))
 
 
 def _count_numbers(values: Floats, bins: ColumnBins, n: int, nulls: int, wrong_length: int) -> ColumnProfile:
-    finite = np.isfinite(values)
-    nans = neg_inf = pos_inf = 0
-    if not finite.all():
-        nans, neg_inf = int(np.isnan(values).sum()), int(np.isneginf(values).sum())
-        pos_inf = len(values) - int(finite.sum()) - nans - neg_inf
-        values = values[finite]
-    slots = np.bincount(slot_of(values, bins.edges), minlength=bins.slots)
+    # Sorted, a line tells all at once: -inf stands first, NaN last, and k edges cost 2k searches instead of n.
+    line = np.sort(values)
+    start, end, stop = (int(line.searchsorted(*place)) for place in ((-np.inf, "right"), (np.inf,), (np.nan,)))
+    finite = line[start:end]
     offset = m2 = 0.0
     low = high = float("nan")
-    if len(values):
-        low, high = float(values.min()), float(values.max())
+    if len(finite):
+        low, high = float(finite[0]) + 0.0, float(finite[-1]) + 0.0
         with np.errstate(over="ignore", invalid="ignore"):
-            apart = values - bins.origin
+            apart = finite - bins.origin
             offset = float(np.mean(apart))
-            m2 = float(np.sum(np.square(apart - offset)))
+            apart -= offset
+            m2 = float(np.sum(np.square(apart, out=apart)))
     return ColumnProfile(
         bins,
-        slots.astype(np.int64),
+        slots_of(finite, bins.edges),
         n,
         nulls=nulls,
-        nans=nans,
-        neg_inf=neg_inf,
-        pos_inf=pos_inf,
+        nans=len(line) - stop,
+        neg_inf=start,
+        pos_inf=stop - end,
         wrong_length=wrong_length,
         offset=offset,
         m2=m2,
@@ -164,14 +157,12 @@ def _count_numbers(values: Floats, bins: ColumnBins, n: int, nulls: int, wrong_l
     )
 
 
-def slot_of(values: Floats, edges: Floats) -> Ints:
-    """The slot of each value: 0 below the first edge, odd *at* an edge, even between two, 2k above the last.
+def slots_of(line: Floats, edges: Floats) -> Ints:
+    """How many values of a sorted line are in each slot: below the first edge, *at* it, between it and the next, ...
 
-    >>> slot_of(np.array([0.5, 1.0, 1.5, 2.0, 9.0]), np.array([1.0, 2.0]))
-    array([0, 1, 2, 3, 4])
+    >>> slots_of(np.array([0.5, 1.0, 1.0, 1.5, 9.0]), np.array([1.0, 2.0]))
+    array([1, 2, 1, 0, 1])
     """
-    right = np.searchsorted(edges, values, side="right")
-    if not len(edges):
-        return np.zeros(len(values), np.int64)
-    at = edges[np.maximum(right - 1, 0)] == values
-    return np.where(at, 2 * right - 1, 2 * right).astype(np.int64)
+    ends = np.empty(2 * len(edges) + 1, np.int64)
+    ends[:-1:2], ends[1::2], ends[-1] = line.searchsorted(edges), line.searchsorted(edges, "right"), len(line)
+    return np.diff(ends, prepend=0)

@@ -80,9 +80,28 @@ def plain(array: pa.Array) -> pa.Array:
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
-def names_of(array: pa.Array) -> pa.Array:
-    """The non-null values as strings, the spelling by which they are counted."""
-    values = plain(array).drop_null()
+def tally(array: pa.Array) -> tuple[pa.Array, Ints]:
+    """Each value as the string by which it is counted, and how often it stands there; nulls are left out.
+
+    Dictionaries are counted by their indices, so that one spelling may come more than once.
+
+    >>> names, counts = tally(pa.array([True, None, True]))
+    >>> names.to_pylist(), counts
+    (['true'], array([2]))
+    """
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    # Views are copied first: pyarrow counts their nulls as empty text.
+    if pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type):
+        array = array.cast(pa.large_string() if pa.types.is_string_view(array.type) else pa.large_binary())
+    counts = pc.value_counts(array)
+    values, numbers = plain(counts.field(0)), counts.field(1).to_numpy()
+    if values.null_count:
+        numbers = numbers[values.is_valid().to_numpy(zero_copy_only=False)]
+    return _spelled(values.drop_null()), numbers
+
+
+def _spelled(values: pa.Array) -> pa.Array:
     if _is_binary(values.type):
         return pa.array([value.hex() for value in values.to_pylist()], pa.string())
     return values.cast(pa.string())

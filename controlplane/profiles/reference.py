@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from controlplane.domain.monitor import Columns
-from controlplane.profiles.bins import Batches, fit_bins
+from controlplane.profiles.bins import MAX_BINS, Batches, fit_bins
 from controlplane.profiles.codec import libraries
 from controlplane.profiles.digests import feed
 from controlplane.profiles.hashing import hash_rows
@@ -98,7 +98,7 @@ def build_reference(
     version: str | None = None,
     cap: int = 20_000,
     seed: int = 0,
-    max_bins: int = 2048,
+    max_bins: int = MAX_BINS,
     source: str = "",
 ) -> Reference:
     """Build a reference in two passes over its rows: one fits the bins, one counts into them and samples.
