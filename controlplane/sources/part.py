@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,11 +16,15 @@ Types = Mapping[str, pa.DataType]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of a file: its event time column, the window (None: every row), and which columns (empty: all)."""
+    """What is asked of a file: its event time column, the window (None: every row), and which columns (empty: all).
+
+    Text columns named in `encoded` may arrive as dictionaries, where the file holds them so.
+    """
 
     event_time: str
     window: Window | None
     columns: tuple[str, ...] = ()
+    encoded: frozenset[str] = frozenset()
 
     def names(self, found: list[str], where: str) -> list[str]:
         """The columns to read out of those found, in the file's order.
@@ -80,11 +84,21 @@ def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
         return pa.string()
 
 
-def retyped(batch: pa.RecordBatch, types: Types) -> pa.RecordBatch:
-    """The batch with each column cast to its agreed type, and without the file's own metadata."""
-    schema = pa.schema([(name, types[name]) for name in batch.schema.names])
+def retyped(batch: pa.RecordBatch, types: Types, encoded: Collection[str] = ()) -> pa.RecordBatch:
+    """The batch with each column cast to its agreed type, and without the file's own metadata.
+
+    Dictionaries of the agreed type are left as they are in the columns named in `encoded`.
+    """
     arrays = [
-        pa.nulls(len(column)) if pa.types.is_null(field.type) else column.cast(field.type)
-        for column, field in zip(batch.columns, schema, strict=True)
+        column if name in encoded and _encodes(column.type, types[name]) else _cast(column, types[name])
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
     ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    return pa.RecordBatch.from_arrays(arrays, batch.schema.names)
+
+
+def _encodes(found: pa.DataType, type_: pa.DataType) -> bool:
+    return bool(pa.types.is_dictionary(found)) and found.value_type == type_
+
+
+def _cast(column: pa.Array, type_: pa.DataType) -> pa.Array:
+    return pa.nulls(len(column)) if pa.types.is_null(type_) else column.cast(type_)

@@ -325,3 +325,15 @@ def test_impossible_options_are_refused_at_once() -> None:
         Files.Params("a", format="json")
     with pytest.raises(ValueError, match="path must name"):
         Files.Params("")
+
+
+def test_text_is_handed_on_as_dictionaries_only_where_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", at=hours(25), c=["u"] * 25, d=["v"] * 25, n=[1] * 25)
+    write(tmp_path / "b.parquet", at=hours(25), c=[5] * 25, d=["w"] * 25, n=[1] * 25)
+    encoded = ("at", "c", "d", "n", "gone")
+    [rows] = Files(Files.Params(str(path)), Columns("at")).fetch(None, encoded)
+    assert [pa.types.is_dictionary(kind) for kind in rows.schema.types] == [False, True, True, False]
+    one, other = Files(Files.Params(str(tmp_path)), Columns("at")).fetch(None, encoded)
+    assert one.schema.field("c").type == pa.dictionary(pa.int32(), pa.string())
+    assert other["c"].to_pylist() == ["5"] * 25, "a type that changed arrives as text, as ever"
+    assert one["d"].to_pylist() == ["v"] * 25
