@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from controlplane.profiles import Profile, Reference
+    from controlplane.profiles.scores import Statistic
 
 CHECKS = {
     "quality": "controlplane.checks.quality:Quality",
@@ -108,6 +109,10 @@ class Sample:
 class Check(Protocol):
     """One measurement. Stateless: no thresholds, no I/O; the same sample and seed give the same numbers.
 
+    `budget_limits` stand in place of `default_limits` under a page budget: what fails for certain, and what the
+    evidence does not cover. `scored` names what `statistics` hands in; a check that measures them at a price says in
+    `most_blocks` on how many blocks of a reference it is worth it.
+
     Raises NotEnoughData below what it can measure, CheckError where the sample is not what it needs.
     """
 
@@ -117,11 +122,17 @@ class Check(Protocol):
     needs: ClassVar[frozenset[Need]]
     measures: ClassVar[Mapping[str, MeasureSpec]]
     default_limits: ClassVar[tuple[Limit, ...]]
+    budget_limits: ClassVar[tuple[Limit, ...]]
+    scored: ClassVar[tuple[str, ...]]
+    most_blocks: ClassVar[int | None]
     evidence: ClassVar[str]
     replayable: ClassVar[bool]
 
     def measure(self, sample: Sample, params: Any) -> Sequence[Measure]:
         """Measure the sample with `params`, an instance of the check's frozen dataclass `Params`."""
+
+    def statistics(self, sample: Sample, params: Any, measures: Sequence[Measure]) -> Sequence[Statistic]:
+        """What this window says to the page budget, out of its `scored` measures or of the sample; may be nothing."""
 
 
 class Source(Protocol):

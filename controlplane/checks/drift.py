@@ -15,6 +15,7 @@ from controlplane.ports import MeasureSpec, Need, Sample
 from controlplane.profiles import ColumnProfile, Kind
 from controlplane.profiles.compare import jensen_shannon, ks, presence, total_variation
 from controlplane.profiles.intervals import Figure
+from controlplane.profiles.scores import MOMENTS, Statistic, statistics
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class Drift:
         "drifted_share": MeasureSpec("share", True, "share of the columns that moved for sure"),
     }
     default_limits: ClassVar[tuple[Limit, ...]] = (Limit("drift", max=0.15),)
+    budget_limits: ClassVar[tuple[Limit, ...]] = ()
+    scored: ClassVar[tuple[str, ...]] = ("missing", *MOMENTS, "share")
+    most_blocks: ClassVar[int | None] = None
     evidence: ClassVar[str] = "drift_check"
     replayable: ClassVar[bool] = False
 
@@ -77,6 +81,13 @@ class Drift:
         sure = sum(measure.low > params.column_threshold for measure in measured if measure.low is not None)
         measured.append(Measure("drifted_share", sure / len(measured), len(measured), version=sample.version))
         return measured
+
+    def statistics(self, sample: Sample, params: DriftParams, measures: Sequence[Measure]) -> Sequence[Statistic]:
+        """Location, spread, skew and tails of each number, the common shares of each category, and missing values."""
+        if sample.profile is None or sample.reference is None:
+            raise CheckError("drift compares with a reference; the monitor has none")
+        before = sample.reference.profile
+        return statistics(before, sample.profile, params.columns or tuple(before.columns), "drift")
 
 
 def _compare(before: ColumnProfile, after: ColumnProfile, params: DriftParams) -> tuple[Figure, str]:

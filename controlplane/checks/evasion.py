@@ -11,10 +11,12 @@ import pyarrow as pa
 from controlplane.checks import metrics
 from controlplane.checks.attack import EvasionParams, survivors
 from controlplane.checks.labels import keys, with_labels
+from controlplane.checks.scored import statistics_of
 from controlplane.domain.monitor import Limit
 from controlplane.domain.verdict import Measure
 from controlplane.errors import CheckError
 from controlplane.ports import MeasureSpec, Need, Sample
+from controlplane.profiles.scores import Statistic
 
 
 def _specs() -> dict[str, MeasureSpec]:
@@ -44,6 +46,9 @@ class Evasion:
     needs: ClassVar[frozenset[Need]] = frozenset({Need.ROWS, Need.LABELS, Need.MODEL})
     measures: ClassVar[Mapping[str, MeasureSpec]] = _specs()
     default_limits: ClassVar[tuple[Limit, ...]] = (Limit("robust_accuracy", min=0.5),)
+    budget_limits: ClassVar[tuple[Limit, ...]] = ()
+    scored: ClassVar[tuple[str, ...]] = ("clean_accuracy", "robust_accuracy")
+    most_blocks: ClassVar[int | None] = 30
     evidence: ClassVar[str] = "evasion_robustness"
     replayable: ClassVar[bool] = True
 
@@ -69,6 +74,10 @@ class Evasion:
                 found.append(metrics.level(metric, theirs, version, attack))
                 found.append(metrics.against_previous(metric, values, theirs, sample.version, version))
         return found
+
+    def statistics(self, sample: Sample, params: EvasionParams, measures: Sequence[Measure]) -> Sequence[Statistic]:
+        """The accuracies of this version, each on its harmful side."""
+        return statistics_of(measures, self.scored, self.measures, sample.version)
 
 
 def _chosen(rows: pa.Table, most: int, seed: int) -> pa.Table:

@@ -15,6 +15,7 @@ from controlplane.domain.monitor import Limit
 from controlplane.domain.verdict import Measure
 from controlplane.errors import CheckError, NotEnoughData
 from controlplane.ports import MeasureSpec, Need, Sample
+from controlplane.profiles.scores import Statistic
 
 
 class _Entry:
@@ -83,6 +84,9 @@ class Evidently:
     needs: ClassVar[frozenset[Need]] = frozenset({Need.ROWS, Need.REFERENCE})
     measures: ClassVar[Mapping[str, MeasureSpec]] = all_measures()
     default_limits: ClassVar[tuple[Limit, ...]] = ()
+    budget_limits: ClassVar[tuple[Limit, ...]] = ()
+    scored: ClassVar[tuple[str, ...]] = ()
+    most_blocks: ClassVar[int | None] = None
     evidence: ClassVar[str] = "drift_check"
     replayable: ClassVar[bool] = False
 
@@ -98,6 +102,10 @@ class Evidently:
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
             raise CheckError(found[0].detail + more)
         return found
+
+    def statistics(self, sample: Sample, params: EvidentlyParams, measures: Sequence[Measure]) -> Sequence[Statistic]:
+        """Nothing: its numbers come without intervals and are held against explicit limits."""
+        return ()
 
 
 def _data(sample: Sample, params: EvidentlyParams) -> Data:

@@ -13,10 +13,12 @@ from controlplane.checks import metrics
 from controlplane.checks.answers import asked, logged
 from controlplane.checks.labels import keys, said, with_labels
 from controlplane.checks.metrics import CLASSIFICATION, METRICS, PROBABILISTIC, REGRESSION, Answers
+from controlplane.checks.scored import statistics_of
 from controlplane.domain.monitor import Columns, Limit
 from controlplane.domain.verdict import Measure
 from controlplane.errors import CheckError, NotEnoughData
 from controlplane.ports import MeasureSpec, Model, Need, Sample
+from controlplane.profiles.scores import Statistic
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,9 @@ class Performance:
     needs: ClassVar[frozenset[Need]] = frozenset({Need.ROWS, Need.LABELS, Need.MODEL, Need.REFERENCE})
     measures: ClassVar[Mapping[str, MeasureSpec]] = _specs()
     default_limits: ClassVar[tuple[Limit, ...]] = (Limit("accuracy_vs_baseline", min=-0.05),)
+    budget_limits: ClassVar[tuple[Limit, ...]] = ()
+    scored: ClassVar[tuple[str, ...]] = tuple(METRICS)
+    most_blocks: ClassVar[int | None] = None
     evidence: ClassVar[str] = "performance_regression"
     replayable: ClassVar[bool] = True
 
@@ -98,6 +103,10 @@ class Performance:
                 found.append(metrics.level(metric, theirs, sample.previous.version))
                 found.append(metrics.against_previous(metric, values, theirs, sample.version, sample.previous.version))
         return found
+
+    def statistics(self, sample: Sample, params: PerformanceParams, measures: Sequence[Measure]) -> Sequence[Statistic]:
+        """The metrics of this version, each on its harmful side."""
+        return statistics_of(measures, self.scored, self.measures, sample.version)
 
 
 def _wanted(params: PerformanceParams, own: Answers) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from controlplane.ports import MeasureSpec, Need, Sample
 from controlplane.profiles import ColumnProfile, Kind
 from controlplane.profiles.compare import infinite_rate, missing_increase, missing_rate, out_of_range_rate, unseen_rate
 from controlplane.profiles.intervals import Figure
+from controlplane.profiles.scores import Statistic
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ class Quality:
         Limit("out_of_range_rate", max=0.05),
         Limit("unseen_rate", max=0.05),
     )
+    budget_limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("missing_columns", max=0),
+        Limit("type_changes", max=0),
+        Limit("infinite_rate", max=0.0),
+    )
+    scored: ClassVar[tuple[str, ...]] = ()
+    most_blocks: ClassVar[int | None] = None
     evidence: ClassVar[str] = "data_quality"
     replayable: ClassVar[bool] = False
 
@@ -86,6 +94,10 @@ class Quality:
         found = {measure.name for measure in measured}
         measured += [Measure(rate, 0.0, 0, version=sample.version) for rate in self.measures if rate not in found]
         return measured
+
+    def statistics(self, sample: Sample, params: QualityParams, measures: Sequence[Measure]) -> Sequence[Statistic]:
+        """Nothing: what fails for certain needs no evidence, and what moves is watched by `drift`."""
+        return ()
 
 
 def _rates(before: ColumnProfile, after: ColumnProfile) -> Iterator[tuple[str, Figure, str]]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from controlplane.config.forms import CheckForm, DefaultsForm, JobForm, ScheduleForm
+from controlplane.config.forms import BudgetForm, CheckForm, DefaultsForm, JobForm, ScheduleForm
 from controlplane.config.kinds import find, make_params
 from controlplane.config.values import cron_of
 from controlplane.domain.monitor import (
+    Budget,
     CheckSpec,
     Columns,
     Guards,
@@ -35,9 +36,10 @@ def to_monitor(form: JobForm, data: Mapping[str, Any], name: str, workspace: str
         source=_source(data["source"]),
         columns=Columns(**{**columns, "features": tuple(columns["features"])}),
         schedule=_schedule(form.schedule),
-        checks=tuple(_check(check) for check in form.checks),
+        checks=tuple(_check(check, form.budget is not None) for check in form.checks),
         reference=_source(data["reference"]) if form.reference else None,
         labels=_source(data["labels"]) if form.labels else None,
+        budget=_budget(form.budget) if form.budget else None,
         sample_rows=form.sample_rows,
         tolerance=Tolerance(**form.tolerance.model_dump()),
         reaction=form.reaction,
@@ -55,6 +57,10 @@ def _source(data: Mapping[str, Any]) -> SourceSpec:
     return SourceSpec(data["kind"], {key: value for key, value in data.items() if key != "kind"})
 
 
+def _budget(form: BudgetForm) -> Budget:
+    return Budget(form.false_pages, form.per, form.min_effect)
+
+
 def _schedule(form: ScheduleForm) -> Schedule:
     cron, window = form.cron, form.window
     if form.every is not None:
@@ -63,13 +69,15 @@ def _schedule(form: ScheduleForm) -> Schedule:
     return Schedule(cron, window, form.delay, form.starts, form.catch_up)
 
 
-def _check(form: CheckForm) -> CheckSpec:
+def _check(form: CheckForm, budgeted: bool) -> CheckSpec:
+    check = find("checks", form.check)
+    defaults = check.budget_limits if budgeted else check.default_limits
     limits = [Limit(measure, limit.max, limit.min, limit.warn) for measure, limit in form.limits.items()]
     return CheckSpec(
         name=form.name or form.check,
         kind=form.check,
         params=asdict(make_params("checks", form.check, form.params)),
-        limits=tuple(sorted(limits or find("checks", form.check).default_limits, key=lambda limit: limit.measure)),
+        limits=tuple(sorted(limits or defaults, key=lambda limit: limit.measure)),
         min_rows=form.min_rows,
         timeout=form.timeout.total_seconds(),
         memory=form.memory,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from controlplane.config.lines import Wrong
 from controlplane.config.values import Cron, Duration, Every, Memory, Moment, Name, Span
-from controlplane.domain.monitor import CheckSpec, Guards, Monitor, Reaction, RiskTier, Schedule, Tolerance
+from controlplane.domain.monitor import Budget, CheckSpec, Guards, Monitor, Reaction, RiskTier, Schedule, Tolerance
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -127,6 +127,16 @@ class ToleranceForm(Form):
     recover: Count = Field(default=_default(Tolerance, "recover"), description="good windows that close it again")
 
 
+class BudgetForm(Form):
+    """What false pages may cost, over all checks of the monitor; takes the place of their default limits."""
+
+    false_pages: Annotated[Number, Field(gt=0)] = Field(description="so many on average")
+    per: Span = Field(description="in this time, such as 90d")
+    min_effect: Annotated[Number, Field(ge=0, le=1)] = Field(
+        default=_default(Budget, "min_effect"), description="shifts below so many standard deviations do not matter"
+    )
+
+
 class GuardsForm(Form):
     """What holds an automatic move back."""
 
@@ -155,6 +165,7 @@ class JobForm(Form):
     sample_rows: Count = Field(
         default=_default(Monitor, "sample_rows"), description="how many rows of a window checks see"
     )
+    budget: BudgetForm | None = Field(default=None, description="what false pages may cost")
     checks: list[CheckForm] = Field(min_length=1, description="what is measured and judged")
     tolerance: ToleranceForm = Field(default=ToleranceForm(), description="how many windows open and close an incident")
     reaction: Reaction = Field(

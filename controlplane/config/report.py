@@ -78,8 +78,6 @@ class Report:
 
 
 def _unknown(key: str, known: Sequence[str]) -> tuple[str, str]:
-    if key == "budget":
-        return "'budget' is not supported yet", "give each check explicit limits"
     return f"unknown key {key!r}", suggest(key, known)
 
 

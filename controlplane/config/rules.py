@@ -8,7 +8,7 @@ from typing import Any
 from controlplane.config.kinds import check_options, find
 from controlplane.config.lines import Loc, Wrong
 from controlplane.config.report import Report
-from controlplane.ports import Need, suggest
+from controlplane.ports import Need, names, suggest
 
 RESERVED = ("source", "registry", "reference", "blind")
 
@@ -57,6 +57,21 @@ def _check_needs(report: Report, loc: Loc, data: Mapping[str, Any], kind: str, n
         report.add((*loc, "check"), f"{kind} needs a reference", "say where its rows are under 'reference'")
     if Need.LABELS in needs and isinstance(columns, Mapping) and "label" not in columns:
         report.add((*loc, "check"), f"{kind} needs labels", "name their column as 'label' under 'columns'")
+
+
+def check_budget(report: Report, data: Mapping[str, Any]) -> None:
+    """A page budget needs a reference to learn from, and a check that hands in evidence."""
+    if "budget" not in data:
+        return
+    if "reference" not in data:
+        report.add(("budget",), "a page budget needs a reference", "say where its rows are under 'reference'")
+    checks = data.get("checks")
+    given = [item.get("check") for item in checks if isinstance(item, Mapping)] if isinstance(checks, list) else []
+    kinds = [str(kind) for kind in given]
+    known = {name: find("checks", name) for name in names("checks")}
+    scoring = [name for name, check in known.items() if check.scored]
+    if kinds and all(kind in known for kind in kinds) and not any(kind in scoring for kind in kinds):
+        report.add(("budget",), f"{', '.join(kinds)} give no evidence to a page budget", f"add {' or '.join(scoring)}")
 
 
 def check_labels(report: Report, data: Mapping[str, Any]) -> None:

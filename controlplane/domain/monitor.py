@@ -188,6 +188,30 @@ class Guards:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What false pages may cost: at most `false_pages` on average in the time `per`, over all checks of a monitor.
+
+    A shift below `min_effect` standard deviations of one row does not matter, however sure it is.
+    """
+
+    false_pages: float
+    per: timedelta
+    min_effect: float = 0.05
+
+    def horizon(self, window: timedelta) -> float:
+        """How many windows one false page may come in.
+
+        >>> Budget(1, timedelta(days=90)).horizon(timedelta(hours=1))
+        2160.0
+        """
+        return self.per / window / self.false_pages
+
+    def __str__(self) -> str:
+        pages = "1 false page" if self.false_pages == 1 else f"{self.false_pages:g} false pages"
+        return f"{pages} in {self.per / timedelta(days=1):g} days"
+
+
+@dataclass(frozen=True, slots=True)
 class Monitor:
     """A watched model, whole: what is read, when, what is measured, and what happens then."""
 
@@ -199,6 +223,7 @@ class Monitor:
     checks: tuple[CheckSpec, ...]
     reference: SourceSpec | None = None
     labels: SourceSpec | None = None
+    budget: Budget | None = None
     sample_rows: int = 100_000
     tolerance: Tolerance = Tolerance()
     reaction: Reaction = Reaction.OBSERVE

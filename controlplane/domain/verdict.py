@@ -58,12 +58,32 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """A number that feeds a detector.
+
+    Without a `side` it is 1 where the check failed (`fail`) or could not see (`blind`), else 0. With one it is
+    evidence for the page budget: how far a statistic `name`, of a `column` or of the whole window, lies past what is
+    usual, on the side of a rise (+1) or a fall (-1), about standard normal or below while nothing changes. `measure`
+    is the measure that shows it to people, `usual` what the statistic is in the reference.
+    """
+
+    check: str
+    name: str
+    value: float
+    column: str | None = None
+    side: int = 0
+    measure: str = ""
+    usual: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """What came back from one check's worker for the rows one version answered.
 
     Exactly one of four: measures, `blind` (too little data: the sentence that says so), `error`, or `seen` (what was
-    found in order where nothing is measured, such as the registry).
-    `compared` is the other version that was to be measured on the same rows, None where there is none.
+    found in order where nothing is measured, such as the registry). `compared` is the other version that was to be
+    measured on the same rows, None where there is none. `scores` is what a `scored` check says to the page budget
+    (none: `unscored` tells why), `importance` how much each column weighs in the model's answers.
     """
 
     check: str
@@ -73,6 +93,10 @@ class CheckResult:
     error: str = ""
     compared: str | None = None
     seen: str = ""
+    scored: bool = False
+    unscored: str = ""
+    scores: tuple[Score, ...] = ()
+    importance: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +122,6 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """A number that feeds a detector: 1 where the check failed (`fail`) or could not see (`blind`), else 0."""
-
-    check: str
-    name: str
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
 class Streak:
     """How many windows in a row a check failed, was blind, and was well."""
 
@@ -117,25 +132,31 @@ class Streak:
 
 @dataclass(frozen=True, slots=True)
 class DetectorState:
-    """What a monitor's detector remembers between windows: one streak a check.
+    """What a monitor's detector remembers between windows: one streak a check, and what its page budget remembers.
+
+    `evidence` is in the budget's own format; `until` is the end of the last window whose evidence was counted.
 
     >>> state = accumulate(DetectorState(), [Score("drift", "fail", 1.0), Score("drift", "blind", 0.0)])
     >>> DetectorState.load(state.dump()) == state
     True
     """
 
-    VERSION = "streaks-1"
+    VERSION = "streaks-1 evidence-1"
     streaks: Mapping[str, Streak] = field(default_factory=dict)
+    evidence: str = ""
+    until: str = ""
 
     def dump(self) -> str:
         """JSON with sorted keys: the stored payload of format `VERSION`."""
         rows = {check: [s.fail, s.blind, s.well] for check, s in self.streaks.items()}
-        return json.dumps(rows, sort_keys=True)
+        return json.dumps({"streaks": rows, "evidence": self.evidence, "until": self.until}, sort_keys=True)
 
     @classmethod
     def load(cls, text: str) -> DetectorState:
         """The inverse of `dump`."""
-        return cls({check: Streak(*numbers) for check, numbers in json.loads(text).items()})
+        held = json.loads(text)
+        streaks = {check: Streak(*numbers) for check, numbers in held["streaks"].items()}
+        return cls(streaks, held["evidence"], held["until"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +228,7 @@ def _judge_measure(check: str, measure: Measure, limit: Limit | None) -> Finding
     where = measure.column or "the window"
     if not math.isfinite(measure.estimate):
         outcome, why = Outcome.ERROR, f"{measure.name} of {where} is not a finite number"
+        why += f": {measure.detail}" if measure.detail else ""
     elif (low, high) != (measure.low, measure.high):
         outcome, why = Outcome.ERROR, f"the interval of {measure.name} of {where} is not made of numbers"
     elif limit is None:
@@ -295,12 +317,14 @@ def scores_of(findings: Iterable[Finding]) -> list[Score]:
 
 
 def accumulate(state: DetectorState, scores: Iterable[Score]) -> DetectorState:
-    """Fold one window's scores into the detector's state; folding the stored scores again gives the same state.
+    """Fold one window's scores into the streaks; folding the stored scores again gives the same streaks.
 
     A blind window neither lengthens nor ends a run of failures: what could not be seen proves nothing.
     """
     values: dict[str, dict[str, float]] = {}
     for score in scores:
+        if score.side:
+            continue
         values.setdefault(score.check, {})[score.name] = score.value
     streaks = dict(state.streaks)
     for check, value in values.items():
@@ -311,7 +335,7 @@ def accumulate(state: DetectorState, scores: Iterable[Score]) -> DetectorState:
             streaks[check] = Streak(fail=old.fail, blind=old.blind + 1)
         else:
             streaks[check] = Streak(well=old.well + 1)
-    return DetectorState(streaks)
+    return replace(state, streaks=streaks)
 
 
 def conclude(findings: Sequence[Finding], state: DetectorState) -> Verdict:

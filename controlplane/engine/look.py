@@ -12,9 +12,10 @@ from controlplane.domain.verdict import CheckResult
 from controlplane.engine import references
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import Frozen, freeze
-from controlplane.engine.measure import CheckTask, measure
+from controlplane.engine.measure import CheckTask, Measured, measure
 from controlplane.errors import ConfigError, ControlPlaneError, RegistryError, SourceError
 from controlplane.profiles import Reference
+from controlplane.profiles.promise import Promise
 from controlplane.store import records
 from controlplane.store.runs import Part
 from controlplane.store.tables import ReferenceRow
@@ -34,12 +35,14 @@ class Tenure:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one window showed: results by check and version, the frozen parts, and who holds the alias."""
+    """What one window showed: results by check and version, the frozen parts, who holds the alias, and what
+    its reference promises of the page budget."""
 
     results: tuple[CheckResult, ...]
     tenure: Tenure
     version: str | None = None
     parts: tuple[Part, ...] = ()
+    promise: Promise | None = None
 
 
 def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
@@ -68,7 +71,7 @@ def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
     )
     total = sum(part.n_rows for part in parts)
     seen = CheckResult(SOURCE, None, seen=f"{total} rows in the window")
-    return Look((holds, seen, *results), tenure, version, stored)
+    return Look((holds, seen, *results), tenure, version, stored, references.promise_of(rows[version]))
 
 
 def _last_tenure(context: Context, monitor: Monitor) -> Tenure:
@@ -147,17 +150,21 @@ def _measure(
                 results.append(CheckResult(spec.name, part.version, error=str(error)))
                 continue
             compared = None if task.previous is None else task.previous.version
-            waiting.append((CheckResult(spec.name, part.version, compared=compared), task, spec))
+            scored = bool(ports.load("checks", spec.kind).scored)
+            waiting.append((CheckResult(spec.name, part.version, compared=compared, scored=scored), task, spec))
     done = _ask(context, [(task, spec) for _, task, spec in waiting])
     for (result, _, _), outcome in zip(waiting, done, strict=True):
+        found = outcome.value or Measured(())
         results.append(
-            CheckResult(
-                result.check,
-                result.version,
-                outcome.value or (),
-                "" if outcome.blind is None else str(outcome.blind),
-                outcome.error,
-                result.compared,
+            replace(
+                result,
+                measures=found.measures,
+                blind="" if outcome.blind is None else str(outcome.blind),
+                error=outcome.error,
+                scored=result.scored and bool(found.measures),
+                unscored=found.unscored,
+                scores=found.scores,
+                importance=found.importance,
             )
         )
     return results
@@ -178,8 +185,9 @@ def _ask(context: Context, tasks: list[tuple[CheckTask, CheckSpec]]) -> list[Res
         other = tasks[n][0].previous
         if outcome.value is not None and other is not None:
             lost = f"version {other.version} could not be compared: {done[n].error}"
-            found = tuple(replace(item, detail="; ".join(filter(None, (item.detail, lost)))) for item in outcome.value)
-            outcome = replace(outcome, value=found)
+            found = outcome.value.measures
+            found = tuple(replace(item, detail="; ".join(filter(None, (item.detail, lost)))) for item in found)
+            outcome = replace(outcome, value=replace(outcome.value, measures=found))
         done[n] = outcome
     return done
 
@@ -219,6 +227,8 @@ def task_of(
         model=references.place_of(context, monitor, part.version) if wants_model else None,
         previous=references.place_of(context, monitor, previous[0]) if wants_model and previous else None,
         previous_required=required,
+        name=spec.name,
+        min_effect=None if monitor.budget is None else monitor.budget.min_effect,
     )
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from controlplane import ports
 from controlplane.domain.monitor import Columns, Window
-from controlplane.domain.verdict import Measure
+from controlplane.domain.verdict import Measure, Score
 from controlplane.engine.freeze import read_table
 from controlplane.errors import CheckError, NotEnoughData
 from controlplane.models import open_model
 from controlplane.profiles import Profile, Reference
+from controlplane.profiles.calibration import LEAST_BLOCKS, calibrate
+from controlplane.profiles.scores import Statistic
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,21 @@ class CheckTask:
     model: ModelPlace | None = None
     previous: ModelPlace | None = None
     previous_required: bool = False
+    name: str = ""
+    min_effect: float | None = None
 
 
-def measure(task: CheckTask) -> tuple[Measure, ...]:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What comes back from a worker: measures, and what they say to a page budget, or why they say nothing."""
+
+    measures: tuple[Measure, ...]
+    scores: tuple[Score, ...] = ()
+    unscored: str = ""
+    importance: Mapping[str, float] = field(default_factory=dict)
+
+
+def measure(task: CheckTask) -> Measured:
     """Open what the check needs and measure; raises NotEnoughData or CheckError with one sentence."""
     rows = read_table(task.rows)
     if rows.num_rows < task.min_rows:
@@ -74,7 +89,31 @@ def measure(task: CheckTask) -> tuple[Measure, ...]:
         seed=task.seed,
         rate=task.rate,
     )
-    return tuple(check.measure(sample, check.Params(**task.params)))
+    params = check.Params(**task.params)
+    measures = tuple(check.measure(sample, params))
+    if task.min_effect is None or not check.scored or sample.reference is None:
+        return Measured(measures)
+    scores, why = _score(task, sample.reference, check.statistics(sample, params, measures))
+    return Measured(measures, scores, why, sample.reference.importance)
+
+
+def _score(task: CheckTask, reference: Reference, found: Sequence[Statistic]) -> tuple[tuple[Score, ...], str]:
+    """Each statistic as one-sided scores, judged by the reference's own blocks."""
+    assert task.min_effect is not None
+    if reference.blocks is None:
+        return (), f"its reference bears no times in column {task.columns.event_time!r}"
+    calibration = calibrate(reference.blocks.of([task.name]), task.min_effect)
+    if not calibration.keys:
+        held = len(reference.blocks)
+        return (), f"its reference holds {held} windows, and fewer than {LEAST_BLOCKS} could be measured by {task.name}"
+    values = calibration.score_statistics(found, task.name, task.window.start.timestamp())
+    scores = [
+        Score(task.name, key.name, float(value), key.column, side, key.measure, float(usual))
+        for side, row in zip((1, -1), values, strict=True)
+        for key, value, usual in zip(calibration.keys, row, calibration.centre, strict=True)
+        if math.isfinite(value)
+    ]
+    return tuple(scores), "" if scores else f"{task.name} found nothing in the window that its reference knows"
 
 
 def _open_previous(task: CheckTask) -> ports.Model | None:

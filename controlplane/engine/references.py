@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
+from controlplane import ports
 from controlplane.domain.monitor import Columns, Monitor
+from controlplane.engine.blocks import ScoredCheck, cut
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import read_table
 from controlplane.engine.measure import ModelPlace
+from controlplane.engine.schedule import next_due
 from controlplane.errors import CheckError, ConfigError, ControlPlaneError, SourceError
 from controlplane.profiles import Reference, build_reference
+from controlplane.profiles.promise import Promise, promise
 from controlplane.profiles.reference import FORMAT
 from controlplane.store import new_id, records
 from controlplane.store.tables import ReferenceRow
@@ -32,8 +37,10 @@ def recipe_of(monitor: Monitor) -> str:
         "reference": None if monitor.reference is None else asdict(monitor.reference),
         "columns": asdict(monitor.columns),
         "sample_rows": monitor.sample_rows,
+        "budget": None if monitor.budget is None else [*astuple(monitor.budget), monitor.schedule.window],
+        "scored": [astuple(check) for check in _scored_checks(monitor)],
     }
-    return sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +53,35 @@ class BuildTask:
     cap: int
     model: ModelPlace
     into: Path
+    checks: tuple[ScoredCheck, ...] = ()
+    length: timedelta = timedelta(0)
+    anchor: datetime | None = None
+    horizon: float = 0.0
+    min_effect: float = 0.0
 
 
-def build_task(task: BuildTask) -> tuple[str, int]:
+def build_task(task: BuildTask) -> tuple[str, int, Promise | None]:
     """Score the reference rows where they carry no prediction, profile them and keep a sample; runs in a worker.
 
-    Returns the reference's digest and its number of rows. The file is whole or not there.
+    Returns the reference's digest, its number of rows, and what it promises of the page budget. The file is whole or
+    not there.
     """
     rows = read_table(task.rows)
     rows = _scored(rows, task)
     reference = build_reference(rows.to_batches, task.columns, task.version, task.cap)
+    promised = None
+    if task.anchor is not None:
+        model = task.model.open()
+        blocks = cut(rows, reference, task.checks, model, task.length, task.anchor)
+        if blocks is not None:
+            promised = promise(blocks, task.horizon, task.min_effect)
+            reference = replace(reference, blocks=blocks)
     data = reference.to_bytes()
     path = task.into / f"{reference.digest}.reference"
     part = path.with_suffix(".part")
     part.write_bytes(data)
     part.replace(path)
-    return reference.digest, rows.num_rows
+    return reference.digest, rows.num_rows, promised
 
 
 def _scored(rows: pa.Table, task: BuildTask) -> pa.Table:
@@ -116,11 +136,12 @@ def build(context: Context, monitor: Monitor, version: str) -> ReferenceRow:
             monitor.sample_rows,
             place_of(context, monitor, version),
             context.home / "references",
+            *_budget_of(context, monitor),
         )
         done = context.workers.measure_all([Task(build_task, (task,), BUILD_TIMEOUT)])[0]
     if done.error or done.blind:
         raise CheckError(f"the reference of {monitor.name} for version {version}: {done.error or done.blind}")
-    digest, n_rows = done.value
+    digest, n_rows, promised = done.value
     uri = context.registry.log_artifact(
         f"reference {monitor.name} {version}", context.reference_path(digest), f"{digest}.reference"
     )
@@ -133,6 +154,7 @@ def build(context: Context, monitor: Monitor, version: str) -> ReferenceRow:
         recipe_digest=recipe_of(monitor),
         uri=uri,
         n_rows=n_rows,
+        promise="" if promised is None else json.dumps(asdict(promised)),
         built_at=context.now(),
     )
     with context.store.begin() as session:
@@ -141,6 +163,32 @@ def build(context: Context, monitor: Monitor, version: str) -> ReferenceRow:
             return known
         session.add(row)
     return row
+
+
+def promise_of(row: ReferenceRow | None) -> Promise | None:
+    """What a reference promises of the page budget; None where it has no blocks, or was built without a budget."""
+    return None if row is None or not row.promise else Promise(**json.loads(row.promise))
+
+
+def _scored_checks(monitor: Monitor) -> tuple[ScoredCheck, ...]:
+    if monitor.budget is None:
+        return ()
+    return tuple(
+        ScoredCheck(check.name, check.kind, check.params, check.min_rows)
+        for check in monitor.checks
+        if not check.dry_run and ports.load("checks", check.kind).scored
+    )
+
+
+def _budget_of(
+    context: Context, monitor: Monitor
+) -> tuple[tuple[ScoredCheck, ...], timedelta, datetime | None, float, float]:
+    """What a build needs to know of the page budget."""
+    length = monitor.schedule.window
+    if monitor.budget is None:
+        return (), length, None, 0.0, 0.0
+    anchor = next_due(replace(monitor.schedule, delay=timedelta(0)), context.now())
+    return _scored_checks(monitor), length, anchor, monitor.budget.horizon(length), monitor.budget.min_effect
 
 
 def ensure(context: Context, monitor: Monitor, version: str) -> str:

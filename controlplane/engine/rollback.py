@@ -115,9 +115,9 @@ def _measure_both(context: Context, monitor: Monitor, row: ActionRow) -> tuple[l
     if result.error or result.blind:
         return [], part.sample_digest, result.error or str(result.blind)
     worse = {name: item.higher_is_worse for name, item in ports.load("checks", spec.kind).measures.items()}
-    replays = read_replay(result.value, row.measures.split(","), part.version, worse)
+    replays = read_replay(result.value.measures, row.measures.split(","), part.version, worse)
     # Where the candidate could not answer, the check says why beside its own measures.
-    said = {} if replays else dict.fromkeys(measure.detail for measure in result.value if measure.detail)
+    said = {} if replays else dict.fromkeys(measure.detail for measure in result.value.measures if measure.detail)
     return replays, part.sample_digest, "; ".join(said)
 
 

@@ -19,13 +19,10 @@ from controlplane.domain.verdict import (
     Finding,
     Outcome,
     Verdict,
-    accumulate,
-    conclude,
-    judge,
-    scores_of,
 )
 from controlplane.engine import transitions
 from controlplane.engine.context import Context
+from controlplane.engine.judgement import decide
 from controlplane.engine.look import SOURCE, Look, Tenure, earlier_holders, look
 from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.store import Session, actions, incidents, records, runs
@@ -73,8 +70,8 @@ def run_window(context: Context, monitor: Monitor, window: Window, kind: RunKind
 def dry_run(context: Context, monitor: Monitor, window: Window) -> tuple[Verdict, tuple[Finding, ...]]:
     """Measure and judge a window without storing anything of it."""
     seen = look(context, monitor, window, seed=0)
-    findings = judge(seen.results, monitor)
-    return conclude(findings, DetectorState()), tuple(findings)
+    judged = decide(monitor, window, seen.results, seen.version, seen.promise, DetectorState())
+    return judged.verdict, judged.findings
 
 
 def _lease(context: Context, monitor: Monitor) -> timedelta:
@@ -90,8 +87,6 @@ def _look(context: Context, monitor: Monitor, claim: Claim) -> Look:
 
 
 def _record(context: Context, monitor: Monitor, claim: Claim, seen: Look, started: float) -> Run:
-    findings = judge(seen.results, monitor)
-    scores = scores_of(findings)
     earlier = earlier_holders(context, monitor, seen.version)
     now = context.now()
     key = DetectorKey(
@@ -105,18 +100,18 @@ def _record(context: Context, monitor: Monitor, claim: Claim, seen: Look, starte
     with context.store.begin() as session:
         feeds = claim.kind is RunKind.SCHEDULED
         before = runs.load_state(session, key) if feeds else DetectorState()
-        state = accumulate(before, scores)
-        verdict = conclude(findings, state)
+        judged = decide(monitor, claim.window, seen.results, seen.version, seen.promise, before)
+        findings, verdict = judged.findings, judged.verdict
         context.observe("concluded")
         seconds = time.perf_counter() - started
         runs.record_run(session, claim, verdict, findings, seen.parts, seen.version, now, seconds)
         records.store_evidence(session, context.workspace, _evidence(monitor, claim, verdict, findings, seen, now))
         if feeds:
-            runs.save_state(session, claim, key, scores, state)
+            runs.save_state(session, claim, key, judged.scores, judged.state)
             _react(context, session, monitor, claim, verdict, findings, seen.version, earlier, now)
         _leave_followups(session, claim, monitor, findings)
     context.observe("recorded")
-    return Run(claim.run_id, monitor.name, claim.window, claim.kind, verdict, tuple(findings), seen.version, seconds)
+    return Run(claim.run_id, monitor.name, claim.window, claim.kind, verdict, findings, seen.version, seconds)
 
 
 def _react(

@@ -6,8 +6,8 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from controlplane.domain.monitor import Columns
 from controlplane.profiles.bins import MAX_BINS, Batches, fit_bins
+from controlplane.profiles.blocks import Blocks
 from controlplane.profiles.codec import libraries
 from controlplane.profiles.digests import feed
 from controlplane.profiles.hashing import hash_rows
@@ -29,7 +30,8 @@ class Reference:
     """What the rows of a model's reference look like.
 
     `profile` counts all of them, `rows` is a sample by hash at `rate`, `version` the model version it belongs to,
-    `source` in words where the rows came from.
+    `source` in words where the rows came from. `blocks` is what a page budget learns from, `importance` how much each
+    column weighs in the model's answers, 1 for the one that weighs most.
     """
 
     profile: Profile
@@ -38,6 +40,8 @@ class Reference:
     version: str | None = None
     rate: float = 1.0
     source: str = ""
+    blocks: Blocks | None = None
+    importance: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:
@@ -45,7 +49,9 @@ class Reference:
         digest = hashlib.sha256()
         schema = [[field.name, str(field.type)] for field in self.rows.schema]
         feed(digest, [self.profile.digest, json.dumps(asdict(self.columns), sort_keys=True), self.version, self.rate])
-        feed(digest, [self.source, schema])
+        feed(digest, [self.source, schema, json.dumps(dict(self.importance), sort_keys=True)])
+        if self.blocks is not None:
+            self.blocks.feed(digest)
         hashes = [hash_rows(batch) for batch in self.rows.to_batches()]
         feed(digest, np.concatenate([np.empty(0, np.uint64), *hashes]).view(np.int64))
         return digest.hexdigest()
@@ -59,15 +65,15 @@ class Reference:
             "version": self.version,
             "rate": self.rate,
             "source": self.source,
+            "importance": dict(self.importance),
         }
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, self.rows.schema) as writer:
-            writer.write_table(self.rows)
         parts = {
             "header.json": json.dumps(header, sort_keys=True).encode(),
             "profile.arrow": self.profile.to_bytes(),
-            "rows.arrow": sink.getvalue().to_pybytes(),
+            "rows.arrow": _stream(self.rows),
         }
+        if self.blocks is not None:
+            parts["blocks.arrow"] = _stream(self.blocks.to_table())
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:
             for name, data in parts.items():
@@ -82,6 +88,7 @@ class Reference:
                 header, profile, rows = (
                     archive.read(f"{name}") for name in ("header.json", "profile.arrow", "rows.arrow")
                 )
+                blocks = archive.read("blocks.arrow") if "blocks.arrow" in archive.namelist() else None
         except (zipfile.BadZipFile, KeyError) as error:
             raise ValueError(f"not a reference: {error}") from None
         said = json.loads(header)
@@ -89,7 +96,16 @@ class Reference:
             raise ValueError(f"a reference of format {said.get('format')!r} cannot be read; this one reads {FORMAT!r}")
         columns = Columns(**{**said["columns"], "features": tuple(said["columns"]["features"])})
         table = pa.ipc.open_stream(pa.py_buffer(rows)).read_all()
-        return cls(Profile.from_bytes(profile), table, columns, said["version"], said["rate"], said["source"])
+        return cls(
+            Profile.from_bytes(profile),
+            table,
+            columns,
+            said["version"],
+            said["rate"],
+            said["source"],
+            None if blocks is None else Blocks.from_table(pa.ipc.open_stream(pa.py_buffer(blocks)).read_all()),
+            said["importance"],
+        )
 
 
 def build_reference(
@@ -117,6 +133,14 @@ def build_reference(
         sampler.add(batch)
     rows, rate = sampler.table()
     return Reference(builder.build(), rows, columns, version, rate, source)
+
+
+def _stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def _named(name: str | None) -> Iterator[str]:

@@ -249,7 +249,10 @@ def load_state(session: Session, key: DetectorKey) -> DetectorState:
 def save_state(session: Session, claim: Claim, key: DetectorKey, scores: Sequence[Score], state: DetectorState) -> None:
     """Store the state with the scores it was folded from."""
     if scores:
-        rows = [{"run_id": claim.run_id, "detector_key": key.digest, **asdict(score)} for score in scores]
+        rows = [
+            {"run_id": claim.run_id, "place": place, "detector_key": key.digest, **asdict(score)}
+            for place, score in enumerate(scores)
+        ]
         session.execute(insert(ScoreRow), rows)
     session.merge(
         DetectorRow(
@@ -274,9 +277,11 @@ def scores_of_key(session: Session, key: DetectorKey) -> list[list[Score]]:
         select(ScoreRow, RunRow.window_end)
         .join(RunRow, RunRow.id == ScoreRow.run_id)
         .where(ScoreRow.detector_key == key.digest)
-        .order_by(RunRow.window_end)
+        .order_by(RunRow.window_end, ScoreRow.place)
     )
     windows: dict[datetime, list[Score]] = {}
     for row, end in session.execute(query):
-        windows.setdefault(end, []).append(Score(row.check, row.name, row.value))
+        windows.setdefault(end, []).append(
+            Score(row.check, row.name, row.value, row.column, row.side, row.measure, row.usual)
+        )
     return list(windows.values())

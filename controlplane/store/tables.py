@@ -116,9 +116,14 @@ class ScoreRow(Row):
 
     __tablename__ = "cp_scores"
     run_id: Mapped[str] = mapped_column(ForeignKey("cp_runs.id"), primary_key=True)
-    check: Mapped[str] = mapped_column(_NAME, primary_key=True)
-    name: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    check: Mapped[str] = mapped_column(_NAME)
+    name: Mapped[str]
     value: Mapped[float]
+    column: Mapped[str | None]
+    side: Mapped[int]
+    measure: Mapped[str]
+    usual: Mapped[float | None]
     detector_key: Mapped[str] = mapped_column(_DIGEST, index=True)
 
 
@@ -372,6 +377,7 @@ class ReferenceRow(Row):
     recipe_digest: Mapped[str] = mapped_column(_DIGEST)
     uri: Mapped[str]
     n_rows: Mapped[int]
+    promise: Mapped[str]
     built_at: Mapped[datetime]
     __table_args__ = (
         UniqueConstraint("workspace", "monitor", "version", "recipe_digest", "digest", name="uq_cp_references"),

@@ -39,8 +39,8 @@ MISTAKES = [
     ("owner: risk-team@example.org", "owner: [a]", "3: owner is a list; it must be text"),
     (
         "owner: risk-team@example.org",
-        "budget: {pages: 1}",
-        "3: 'budget' is not supported yet; give each check explicit limits",
+        "budget: {false_pages: 0, per: 90d}",
+        "3: false_pages is 0; it must be more than 0",
     ),
     (
         "owner: risk-team@example.org",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.monitor import (
+    Budget,
     CheckSpec,
     Columns,
     Guards,
@@ -44,6 +45,7 @@ OTHERS = {
     "checks": (CheckSpec("drift", "drift", {}, (Limit("drift", max=0.2),)),),
     "reference": SourceSpec("files"),
     "labels": SourceSpec("files"),
+    "budget": Budget(1, timedelta(days=90)),
     "sample_rows": 1,
     "tolerance": Tolerance(fails=2),
     "reaction": Reaction.ROLLBACK,

@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.Column("recipe_digest", sa.String(length=64), nullable=False),
         sa.Column("uri", sa.Text(), nullable=False),
         sa.Column("n_rows", sa.BigInteger(), nullable=False),
+        sa.Column("promise", sa.Text(), nullable=False),
         sa.Column("built_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("workspace", "monitor", "version", "recipe_digest", "digest", name="uq_cp_references"),
@@ -281,15 +282,20 @@ def upgrade() -> None:
     op.create_table(
         "cp_scores",
         sa.Column("run_id", sa.String(length=26), nullable=False),
+        sa.Column("place", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("check", sa.String(length=255), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
+        sa.Column("column", sa.Text(), nullable=True),
+        sa.Column("side", sa.BigInteger(), nullable=False),
+        sa.Column("measure", sa.Text(), nullable=False),
+        sa.Column("usual", sa.Double(), nullable=True),
         sa.Column("detector_key", sa.String(length=64), nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["cp_runs.id"],
         ),
-        sa.PrimaryKeyConstraint("run_id", "check", "name"),
+        sa.PrimaryKeyConstraint("run_id", "place"),
     )
     with op.batch_alter_table("cp_scores", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_cp_scores_detector_key"), ["detector_key"], unique=False)

@@ -1,0 +1,179 @@
+"""One window judged: limits, the page budget, streaks, and the verdict over them. Pure; runs and backtests share it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from controlplane.domain.monitor import Budget, Monitor, Window
+from controlplane.domain.verdict import (
+    CheckResult,
+    DetectorState,
+    Finding,
+    Measure,
+    Outcome,
+    Score,
+    Verdict,
+    accumulate,
+    conclude,
+    describe,
+    judge,
+    scores_of,
+)
+from controlplane.profiles import evidence
+from controlplane.profiles.evidence import Evidence, Name
+from controlplane.profiles.promise import Promise
+
+MOST_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one window came to: findings, the scores it folded, the detector's state after it, and the verdict."""
+
+    findings: tuple[Finding, ...]
+    scores: tuple[Score, ...]
+    state: DetectorState
+    verdict: Verdict
+
+
+def decide(
+    monitor: Monitor,
+    window: Window,
+    results: Sequence[CheckResult],
+    version: str | None,
+    promise: Promise | None,
+    before: DetectorState,
+) -> Judged:
+    """Judge one window after those that led to `before`.
+
+    `version` holds the alias, and its rows alone feed the budget; `promise` is what its reference allows (None: it
+    bears no blocks). A window that overlaps the last one counted adds no evidence: no row is counted twice.
+    """
+    findings = judge(results, monitor)
+    scores: tuple[Score, ...] = ()
+    state = before
+    if monitor.budget is not None:
+        own = _own(monitor, results, version)
+        after = Evidence.load(before.evidence) if before.evidence else Evidence()
+        if promise is not None and not _overlaps(window, before):
+            scores = tuple(score for result in own for score in result.scores)
+            after = evidence.accumulate(after, {_name(score): score.value for score in scores}, promise.threshold)
+        findings += _judge_evidence(monitor.budget, own, promise, after, window, before)
+        if scores:
+            state = replace(before, evidence=after.dump(), until=window.end.isoformat())
+    streaks = tuple(scores_of(findings))
+    state = accumulate(state, streaks)
+    return Judged(tuple(findings), (*streaks, *scores), state, conclude(findings, state))
+
+
+def _own(monitor: Monitor, results: Sequence[CheckResult], version: str | None) -> list[CheckResult]:
+    """The results that the evidence comes from: of the version in charge, of checks that are not only tried."""
+    tried = {check.name for check in monitor.checks if check.dry_run}
+    return [result for result in results if result.version == version and result.scored and result.check not in tried]
+
+
+def _overlaps(window: Window, before: DetectorState) -> bool:
+    return bool(before.until) and window.start < datetime.fromisoformat(before.until)
+
+
+def _name(score: Score) -> Name:
+    return score.check, score.name, score.column, score.side
+
+
+def _judge_evidence(
+    budget: Budget,
+    results: Sequence[CheckResult],
+    promise: Promise | None,
+    after: Evidence,
+    window: Window,
+    before: DetectorState,
+) -> list[Finding]:
+    """One finding a check: the one with most of the evidence fails, and says what moved."""
+    findings = []
+    leading = next(iter(after.moved))[0] if after.alarm else None
+    for result in results:
+        if promise is None or not (result.scores or _overlaps(window, before)):
+            why = "no page budget can be kept: " + (result.unscored or "the reference has no blocks to learn from")
+            findings.append(Finding(result.check, Outcome.INCONCLUSIVE, why, version=result.version))
+            continue
+        n = max((measure.n for measure in result.measures), default=0)
+        if result.check == leading:
+            findings.append(_moved(budget, result, promise, after, n))
+            continue
+        parts = _parts(after, promise)
+        why = f"nothing moved beyond chance (evidence {parts}, n={n})" + _short(promise)
+        if after.alarm:
+            why = f"the page that is open is of {leading} (n={n})"
+        elif _overlaps(window, before):
+            why = f"the window overlaps the last one counted, so it adds no evidence ({parts}, n={n})"
+        findings.append(Finding(result.check, Outcome.PASS, why, version=result.version, n=n))
+    return findings
+
+
+def _moved(budget: Budget, result: CheckResult, promise: Promise, after: Evidence, n: int) -> Finding:
+    """What raised the alarm, the largest shift times importance first, in one line."""
+    scores = {_name(score): score for score in result.scores}
+    ranked: dict[tuple[str, str | None], Measure | None] = {}
+    for name in after.moved:
+        score = scores.get(name)
+        if score is not None:
+            ranked.setdefault((score.measure, score.column), _measure_of(result, score))
+    order = sorted(ranked, key=lambda place: -_weight(ranked[place], result.importance))
+    said = [_say(ranked[place], place, scores, after) for place in order[:MOST_NAMED]]
+    more = f" and {len(order) - MOST_NAMED} more" if len(order) > MOST_NAMED else ""
+    lead = ranked[order[0]] if order else None
+    why = f"{'; '.join(said)}{more}. Evidence {_parts(after, promise)} for {budget}{_short(promise)}"
+    return Finding(
+        result.check,
+        Outcome.FAIL,
+        why if said else f"not over yet: what moved was not measured in this window. Evidence {_parts(after, promise)}",
+        lead.name if lead else "",
+        lead.column if lead else None,
+        lead.segment if lead else None,
+        result.version,
+        lead.n if lead else n,
+        lead.estimate if lead else None,
+        lead.low if lead else None,
+        lead.high if lead else None,
+    )
+
+
+def _measure_of(result: CheckResult, score: Score) -> Measure | None:
+    for measure in result.measures:
+        if (measure.name, measure.column) == (score.measure, score.column) and measure.version in (
+            None,
+            result.version,
+        ):
+            return measure
+    return None
+
+
+def _weight(measure: Measure | None, importance: Mapping[str, float]) -> float:
+    """Shift times importance; a column the model was never asked about weighs as much as the heaviest."""
+    if measure is None:
+        return 0.0
+    return abs(measure.estimate) * (importance.get(measure.column, 1.0) if measure.column else 1.0)
+
+
+def _say(measure: Measure | None, place: tuple[str, str | None], scores: Mapping[Name, Score], after: Evidence) -> str:
+    moved = [scores[name] for name in after.moved if name in scores]
+    mine = [score for score in moved if (score.measure, score.column) == place]
+    words = ", ".join(f"{score.name} {'up' if score.side > 0 else 'down'}" for score in mine)
+    if measure is None:
+        return f"{place[1] or place[0]}: {words}"
+    if measure.column is None:
+        usual = next((score.usual for score in mine if score.usual is not None), None)
+        return describe(measure) + (f", usually {usual:.3g}" if usual is not None else "")
+    return f"{measure.column}: {measure.detail or words} ({describe(measure)})"
+
+
+def _parts(after: Evidence, promise: Promise) -> str:
+    """The level against the threshold; at and past it `over`."""
+    level = "over" if after.alarm else f"{after.level:.2g} of"
+    return f"{level} {promise.threshold:.3g}"
+
+
+def _short(promise: Promise) -> str:
+    return f"; {promise.short}" if promise.short else ""

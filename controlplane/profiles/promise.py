@@ -1,0 +1,151 @@
+"""What a page budget asks of the evidence, and how well a reference can keep it: measured by replaying its blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from controlplane.profiles.blocks import Blocks
+from controlplane.profiles.calibration import LEAST_BLOCKS, calibrate
+from controlplane.profiles.evidence import SHIFTS, step
+from controlplane.profiles.kinds import Floats, Ints
+
+ENOUGH_BLOCKS = 60
+_REPLAYS, _WINDOWS, _NUMBERS = 100, 200, 30_000_000
+_RUN = 7
+_STEP, _HIGHEST = 1.5, 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The threshold for one page in `horizon` windows, and what `replays` of the reference's own blocks did at it.
+
+    `pages` is how often they paged in `horizon` windows with nothing changed, `low` to `high` its 95 % interval;
+    `kept` the share of replays that paged at most once; `blocks` how many blocks the reference has.
+    """
+
+    horizon: float
+    min_effect: float
+    threshold: float
+    blocks: int
+    replays: int = 0
+    windows: int = 0
+    pages: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    kept: float = 0.0
+
+    @property
+    def short(self) -> str:
+        """What is missing of the reference, as a sentence; empty where it is long enough."""
+        if self.blocks >= ENOUGH_BLOCKS:
+            return ""
+        missing = ENOUGH_BLOCKS - self.blocks
+        said = (
+            f"the reference holds {self.blocks} windows, {missing} fewer than the {ENOUGH_BLOCKS} the page budget needs"
+        )
+        return said if self.blocks >= LEAST_BLOCKS else f"{said}; below {LEAST_BLOCKS} nothing can be scored"
+
+
+def promise(blocks: Blocks, horizon: float, min_effect: float, seed: int = 0) -> Promise:
+    """The threshold at which pages without any change come no more often than once in `horizon` windows.
+
+    At `horizon` itself the mean time to a page is at least that long wherever the scores are what a calibration means
+    them to be (see `evidence.accumulate`). Blocks of real data are often less well behaved; so two thirds of the runs
+    of blocks are taken for a reference and the rest for new windows, again and again, and the whole detector is
+    replayed on them. The threshold is raised until the replays keep the budget too, at the upper end of their 95 %
+    interval. Means of the two parts differ by more than those of a whole reference and new windows would; the excess
+    is taken off.
+    """
+    made = Promise(horizon, min_effect, horizon, len(blocks))
+    if len(blocks) < 3 * LEAST_BLOCKS // 2 or not blocks.keys:
+        return made
+    rng = np.random.default_rng(seed)
+    windows = int(min(max(round(horizon), 30), _WINDOWS))
+    number = int(np.clip(_NUMBERS // (windows * 2 * len(blocks.keys) * len(SHIFTS)), 10, _REPLAYS))
+    scores = np.stack([_scores(blocks, windows, min_effect, rng) for _ in range(number)], axis=2)
+    weights = _weights(blocks)
+    scale = horizon / (number * windows)
+    threshold, counts = horizon, _pages(scores, weights, horizon)
+    while _poisson(int(counts.sum()))[1] * scale > 1 and threshold < _HIGHEST:
+        threshold *= _STEP
+        counts = _pages(scores, weights, threshold)
+    low, high = _poisson(int(counts.sum()))
+    return replace(
+        made,
+        threshold=threshold,
+        replays=number,
+        windows=windows,
+        pages=float(counts.sum()) * scale,
+        low=low * scale,
+        high=high * scale,
+        kept=float(np.mean(counts <= max(1.0, windows / horizon))),
+    )
+
+
+def _weights(blocks: Blocks) -> Floats:
+    checks = [key.check for key in blocks.keys]
+    sizes = {check: sum(2 - abs(key.side) for key in blocks.keys if key.check == check) for check in set(checks)}
+    return np.array([1 / (len(sizes) * sizes[check]) for check in checks])
+
+
+def _scores(blocks: Blocks, windows: int, min_effect: float, rng: np.random.Generator) -> Floats:
+    """The scores of new windows against a reference, both made of this one's runs of blocks; shape (2, T, S)."""
+    run = _RUN if len(blocks) >= 6 * _RUN else 2
+    number = len(blocks) // run
+    first = len(blocks) - number * run
+    order = rng.permutation(number)
+    new, old = np.sort(order[: max(2, round(number / 3))]), np.sort(order[max(2, round(number / 3)) :])
+    learnt, held = _rows(old, run, first), _rows(new, run, first)
+    drawn = _rows(new[rng.integers(0, len(new), -(-windows // run))], run, first)[:windows]
+    reference = _part(blocks, learnt)
+    calibration = calibrate(reference, min_effect)
+    kept = np.sqrt((1 / number) / (1 / len(old) + 1 / len(new)))
+    excess = (1 - kept) * (_mean(blocks.values[held]) - _mean(blocks.values[learnt]))
+    places = {key: index for index, key in enumerate(blocks.keys)}
+    known = np.array([places[key] for key in calibration.keys], np.intp)
+    values = blocks.values[drawn][:, known] - np.nan_to_num(excess[known])
+    scores = np.full((2, windows, len(blocks.keys)), np.nan)
+    scores[:, :, known] = calibration.score(values, blocks.counts[drawn][:, known], blocks.starts[drawn])
+    return scores
+
+
+def _rows(runs: Ints, run: int, first: int) -> Ints:
+    rows: Ints = (first + runs[:, None] * run + np.arange(run)).ravel()
+    return rows
+
+
+def _part(blocks: Blocks, rows: Ints) -> Blocks:
+    return Blocks(
+        blocks.length, blocks.starts[rows], blocks.keys, blocks.values[rows], blocks.counts[rows], blocks.variances
+    )
+
+
+def _mean(values: Floats) -> Floats:
+    there = np.isfinite(values)
+    means: Floats = np.where(there, values, 0.0).sum(0) / np.maximum(there.sum(0), 1)
+    return means
+
+
+def _pages(scores: Floats, weights: Floats, threshold: float) -> Ints:
+    """How often each replay reaches the threshold, starting afresh after each page; `scores` (2, T, R, S) -> (R,)."""
+    _, windows, replays, width = scores.shape
+    values = np.zeros((2, replays, width, len(SHIFTS)))
+    pages = np.zeros(replays, np.int64)
+    for index in range(windows):
+        window = scores[:, index]
+        there = np.isfinite(window)
+        values[there] = step(values[there], window[there])
+        paged = (values.mean(-1).sum(0) * weights).sum(-1) >= threshold
+        pages += paged
+        values[:, paged] = 0.0
+    return pages
+
+
+def _poisson(count: int) -> tuple[float, float]:
+    """The exact 95 % interval of a Poisson mean (Garwood 1936)."""
+    from scipy.special import gammaincinv
+
+    low = float(gammaincinv(count, 0.025)) if count else 0.0
+    return low, float(gammaincinv(count + 1, 0.975))
