@@ -263,6 +263,6 @@ def available() -> tuple[dict[str, Stream], list[str]]:
     for name, make in STREAMS.items():
         try:
             streams[name] = make()
-        except FileNotFoundError as error:
-            skipped.append(f"{name}: skipped, {Path(str(error.filename)).name} is not in CONTROLPLANE_TEST_DATA")
+        except FileNotFoundError:
+            skipped.append(f"{name}: skipped, its file is not in shared/data nor where CONTROLPLANE_TEST_DATA says")
     return streams, skipped
