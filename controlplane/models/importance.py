@@ -17,6 +17,7 @@ MOST_COLUMNS = MOST_ANSWERS // FEWEST_ROWS
 
 # Below this part of the answers' own size a difference is the rounding of one sum in another order.
 _ROUNDING = 1e-9
+_DECIMALS = 4
 
 
 def importance(
@@ -33,8 +34,9 @@ def importance(
     as the model shares it, and values that change places alone make rows that may never occur.
 
     Every row takes the value of another row, the same one for every column; `seed` chooses the rows and their
-    partners, so that equal arguments give equal numbers. At most `cap` rows are asked, and at most 100,000 answers are
-    wanted for all columns together: 2,000 rows for up to 50 columns, then fewer, 200 for 500 columns.
+    partners, so that equal arguments give equal numbers, rounded to four decimals so that the last bits of a machine's
+    arithmetic rarely show. At most `cap` rows are asked, and at most 100,000 answers are wanted for all columns
+    together: 2,000 rows for up to 50 columns, then fewer, 200 for 500 columns.
 
     Empty is a model that cannot be asked, that answers the same whatever it is given, fewer than two rows, and more
     than 500 columns. Left out is a column that the rows lack, and one whose exchange the model fails at (CheckError) or
@@ -69,7 +71,7 @@ def importance(
             changes[name] = _change(before, _answers(model, exchanged), model.classes is not None)
     found = {name: change for name, change in changes.items() if np.isfinite(change)}
     largest = max(found.values(), default=0.0)
-    return {name: change / largest for name, change in found.items()} if largest else {}
+    return {name: round(change / largest, _DECIMALS) for name, change in found.items()} if largest else {}
 
 
 def _choose(rows: pa.Table, n: int, rng: np.random.Generator) -> pa.Table:
