@@ -74,10 +74,18 @@ def readable(type_: pa.DataType, kind: Kind) -> bool:
 
 
 def plain(array: pa.Array) -> pa.Array:
-    """The array under an extension type or a dictionary, or the array itself."""
+    """The array under an extension type or a dictionary, or the array itself; views are copied."""
+    array = _stored(array)
+    return _stored(array.dictionary_decode()) if pa.types.is_dictionary(array.type) else array
+
+
+def _stored(array: pa.Array) -> pa.Array:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    # pyarrow filters no views, and counts their nulls as empty text.
+    if pa.types.is_string_view(array.type):
+        return array.cast(pa.large_string())
+    return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array
 
 
 def tally(array: pa.Array) -> tuple[pa.Array, Ints]:
@@ -89,13 +97,14 @@ def tally(array: pa.Array) -> tuple[pa.Array, Ints]:
     >>> names.to_pylist(), counts
     (['true'], array([2]))
     """
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    # Views are copied first: pyarrow counts their nulls as empty text.
-    if pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type):
-        array = array.cast(pa.large_string() if pa.types.is_string_view(array.type) else pa.large_binary())
-    counts = pc.value_counts(array)
-    values, numbers = plain(counts.field(0)), counts.field(1).to_numpy()
+    array = _stored(array)
+    if pa.types.is_dictionary(array.type):
+        numbers = np.bincount(array.indices.drop_null().to_numpy().astype(np.intp), minlength=len(array.dictionary))
+        used = np.flatnonzero(numbers)
+        values, numbers = plain(array.dictionary.take(pa.array(used))), numbers[used]
+    else:
+        counts = pc.value_counts(array)
+        values, numbers = counts.field(0), counts.field(1).to_numpy()
     if values.null_count:
         numbers = numbers[values.is_valid().to_numpy(zero_copy_only=False)]
     return _spelled(values.drop_null()), numbers

@@ -49,6 +49,45 @@ def test_counts_merge_exactly_and_moments_to_rounding_however_the_rows_are_cut(b
                 assert column.m2 == pytest.approx(same.m2, rel=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_any_cut_merged_in_any_order_and_any_grouping_is_the_whole(seed: int) -> None:
+    """Columns, sizes, cuts and the shape of the tree of merges are all drawn; counts are equal, moments to 1e-12."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 3000))
+    window = drawn(rng, n)
+    bins = fit_bins(lambda: iter([drawn(rng, 500)]), max_bins=int(rng.integers(4, 200)))
+    cuts = np.sort(rng.integers(0, n + 1, rng.integers(0, 40)))
+    pieces = [window.slice(a, b - a) for a, b in zip([0, *cuts], [*cuts, n], strict=True)]
+    parts = [ProfileBuilder(bins).add(piece).build() for piece in pieces]
+    while len(parts) > 1:
+        one, other = (parts.pop(int(rng.integers(len(parts)))) for _ in range(2))
+        parts.append(one.merge(other))
+    whole = ProfileBuilder(bins).add(window).build()
+    assert parts[0].digest == whole.digest, "every count, range and example"
+    for name, same in whole.columns.items():
+        column = parts[0][name]
+        # Both are taken about the bins' origin, so rounding is relative to the distance from it.
+        assert column.offset == pytest.approx(same.offset, rel=1e-12, abs=1e-12 * (same.std + abs(same.offset)))
+        assert column.m2 == pytest.approx(same.m2, rel=1e-12, abs=1e-12 * same.finite * same.offset**2)
+
+
+def drawn(rng: np.random.Generator, n: int) -> pa.RecordBatch:
+    """Rows with holes, infinities, atoms, ties and strangers, at a scale and place that are drawn too."""
+    numbers = rng.normal(rng.normal() * 10.0 ** rng.integers(-3, 6), 10.0 ** rng.integers(-3, 4), n)
+    odd = rng.choice([np.inf, -np.inf, np.nan, 0.0, -0.0], n)
+    names = rng.choice(["a", "b", "c", f"stranger {rng.integers(9)}"], n)
+    return pa.record_batch(
+        {
+            "number": pa.array(np.where(rng.random(n) < 0.2, odd, numbers), mask=rng.random(n) < 0.1),
+            "count": pa.array(rng.poisson(3, n)),
+            "name": pa.array(names, mask=rng.random(n) < 0.1),
+            "code": pa.array(names).dictionary_encode(),
+            "flag": pa.array(rng.random(n) < 0.3, mask=rng.random(n) < 0.1),
+            "vector": pa.array([rng.normal(size=size) for size in rng.integers(0, 3, n)]),
+        }
+    )
+
+
 def test_the_moments_are_those_of_numpy(bins: Bins) -> None:
     window = rows(10_000, 2)
     builder = ProfileBuilder(bins)
