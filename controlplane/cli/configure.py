@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from controlplane.cli.show import Json, console, print_json, settings, table
+from controlplane.errors import StoreError
+
+if TYPE_CHECKING:
+    from controlplane.config import Settings
+    from controlplane.domain.monitor import Monitor
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,14 +36,38 @@ def validate(
 
     chosen = settings()
     jobs = load_jobs(folder or chosen.jobs, chosen.workspace)
+    told = _promises(chosen, jobs.monitors)
     if as_json:
-        print_json({"monitors": [{"name": each.name, "digest": each.digest} for each in jobs.monitors]})
+        print_json(
+            {
+                "monitors": [
+                    {"name": each.name, "digest": each.digest, "budget": told.get(each.name)} for each in jobs.monitors
+                ]
+            }
+        )
         return
     rows = [
         (each.name, each.model, ", ".join(check.name for check in each.checks), each.reaction, each.owner)
         for each in jobs.monitors
     ]
     table(f"{len(rows)} monitors in order", ("monitor", "model", "checks", "reaction", "owner"), rows)
+    for name, said in told.items():
+        console().print(f"{name}: {said}", markup=False)
+
+
+def _promises(chosen: Settings, monitors: Sequence[Monitor]) -> dict[str, str]:
+    """What the newest reference of each monitor with a page budget promises; the store may not be there yet."""
+    from controlplane.engine import references
+    from controlplane.store import Store, records
+
+    budgeted = [monitor for monitor in monitors if monitor.budget is not None]
+    if not budgeted:
+        return {}
+    try:
+        with closing(Store(chosen.database, chosen.workspace, read_only=True)) as store, store.begin() as session:
+            return {each.name: references.tell(records.newest_reference(session, each)) for each in budgeted}
+    except StoreError:
+        return {each.name: references.tell(None) for each in budgeted}
 
 
 def schema() -> None:

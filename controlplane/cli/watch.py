@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,10 +45,12 @@ def build_reference(
         context, chosen = opened[0], pick(monitor, *opened)
         row = references.build(context, chosen, version or see(context, chosen)[0])
     if as_json:
-        print_json({"reference": row_of(row)})
+        print_json({"reference": row_of(row), "promise": json.loads(row.promise or "null")})
     else:
         said = f"reference of {monitor} for version {row.version}: {row.n_rows} rows, {row.digest[:12]}, {row.uri}"
         console().print(said, markup=False)
+        if chosen.budget is not None:
+            console().print(references.tell(row), markup=False)
 
 
 def run(

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from controlplane import ports
 from controlplane.domain.monitor import Window
 from controlplane.errors import CheckError, NotEnoughData
-from controlplane.profiles import ProfileBuilder, Reference
+from controlplane.profiles import Profile, ProfileBuilder, Reference
 from controlplane.profiles.blocks import Blocks, collect
 from controlplane.profiles.scores import Statistic
 
@@ -40,8 +40,7 @@ def cut(
     """The statistics of each block of the rows, or None where the rows bear no times.
 
     Blocks are as long as a window and begin where windows begin: `anchor` is the end of any of them. A block that a
-    check cannot measure, for want of rows, lacks its statistics; a check that cannot measure at all raises
-    CheckError.
+    check cannot measure lacks its statistics.
     """
     starts, parts = [], []
     for window, block in _blocks(rows, reference.columns.event_time, length, anchor):
@@ -50,13 +49,14 @@ def cut(
     if not parts:
         return None
     found: list[dict[str, list[Statistic]]] = [{} for _ in parts]
+    profiles = [_profile(block, reference) for _, block in parts]
     for spec in checks:
         check = ports.load("checks", spec.kind)()
         chosen = _spread(len(parts), check.most_blocks)
         for index in chosen:
             window, block = parts[index]
             if block.num_rows >= spec.min_rows:
-                found[index][spec.name] = _measure(check, spec, window, block, reference, model)
+                found[index][spec.name] = _measure(check, spec, window, block, profiles[index], reference, model)
     return collect(length, starts, found)
 
 
@@ -67,17 +67,20 @@ def _spread(number: int, most: int | None) -> list[int]:
 
 
 def _measure(
-    check: Any, spec: ScoredCheck, window: Window, block: pa.Table, reference: Reference, model: ports.Model | None
+    check: Any,
+    spec: ScoredCheck,
+    window: Window,
+    block: pa.Table,
+    profile: Profile,
+    reference: Reference,
+    model: ports.Model | None,
 ) -> list[Statistic]:
-    builder = ProfileBuilder(reference.profile.bins)
-    for batch in block.to_batches():
-        builder.add(batch)
     sample = ports.Sample(
         window=window,
         rows=block,
         columns=reference.columns,
         version=reference.version,
-        profile=builder.build(),
+        profile=profile,
         reference=reference,
         model=model,
     )
@@ -85,8 +88,15 @@ def _measure(
     try:
         measures = check.measure(sample, params) if set(check.scored) & set(check.measures) else ()
         return list(check.statistics(sample, params, measures))
-    except NotEnoughData:
+    except (NotEnoughData, CheckError):
         return []
+
+
+def _profile(block: pa.Table, reference: Reference) -> Profile:
+    builder = ProfileBuilder(reference.profile.bins)
+    for batch in block.to_batches():
+        builder.add(batch)
+    return builder.build()
 
 
 def _blocks(rows: pa.Table, event_time: str, length: timedelta, anchor: datetime) -> Iterator[tuple[Window, pa.Table]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from controlplane import ports
-from controlplane.domain.alias import spans
+from controlplane.domain.alias import Holding, spans
 from controlplane.domain.monitor import CheckSpec, Monitor, Window
 from controlplane.domain.verdict import CheckResult
 from controlplane.engine import references
@@ -52,18 +53,31 @@ def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
     except RegistryError as error:
         return Look((CheckResult(REGISTRY, None, error=str(error)),), _last_tenure(context, monitor))
     context.observe("resolved")
+    return look_at(context, monitor, window, seed, version, number, _holdings(context, monitor))
+
+
+def look_at(
+    context: Context,
+    monitor: Monitor,
+    window: Window,
+    seed: int,
+    version: str,
+    number: int,
+    held: Sequence[Holding],
+) -> Look:
+    """Measure one window as it is while `version` holds the alias, in its holding number `number` of those `held`."""
     holds = CheckResult(REGISTRY, version, seen=f"{monitor.model} holds version {version}")
     rows = {version: references.find(context, monitor, version)}
     tenure = Tenure(version, number, _digest(rows[version]) or "")
     try:
-        parts, unknown = _freeze(context, monitor, window, seed, rows)
+        parts, unknown = _freeze(context, monitor, window, seed, rows, held)
     except (SourceError, ConfigError) as error:
         return Look((holds, CheckResult(SOURCE, None, error=str(error))), tenure, version)
     context.observe("frozen")
     if not parts:
         said = f"no rows from {window}" + (f"; {unknown} rows of unknown version" if unknown else "")
         return Look((holds, CheckResult(SOURCE, None, blind=said)), tenure, version)
-    results = _measure(context, monitor, window, seed, parts, rows)
+    results = _measure(context, monitor, window, seed, parts, rows, held[: number + 1])
     context.observe("measured")
     stored = tuple(
         Part(part.version, part.n_rows, part.sample_digest, part.sample_rate, _digest(rows.get(part.version)))
@@ -76,8 +90,7 @@ def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
 
 def _last_tenure(context: Context, monitor: Monitor) -> Tenure:
     """The tenure last seen: a registry that is away for a while does not start its detector afresh."""
-    with context.store.begin() as session:
-        held = records.holdings(session, context.workspace, context.registry.key(monitor.model))
+    held = _holdings(context, monitor)
     if not held or held[-1].version is None:
         return Tenure()
     version = held[-1].version
@@ -97,18 +110,27 @@ def see(context: Context, monitor: Monitor) -> tuple[str, int]:
 
 def earlier_holders(context: Context, monitor: Monitor, version: str | None) -> list[str]:
     """The versions a rollback could go to, best first: declared targets, then earlier holders, newest first."""
-    with context.store.begin() as session:
-        held = records.holdings(session, context.workspace, context.registry.key(monitor.model))
+    return _earlier(monitor, _holdings(context, monitor), version)
+
+
+def _earlier(monitor: Monitor, held: Sequence[Holding], version: str | None) -> list[str]:
     past = [holding.version for holding in reversed(held) if holding.version is not None]
     return [name for name in dict.fromkeys([*monitor.rollback_targets, *past]) if name != version]
 
 
-def _freeze(
-    context: Context, monitor: Monitor, window: Window, seed: int, rows: dict[str, ReferenceRow | None]
-) -> tuple[list[Frozen], int]:
+def _holdings(context: Context, monitor: Monitor) -> list[Holding]:
     with context.store.begin() as session:
-        held = records.holdings(session, context.workspace, context.registry.key(monitor.model))
+        return records.holdings(session, context.workspace, context.registry.key(monitor.model))
 
+
+def _freeze(
+    context: Context,
+    monitor: Monitor,
+    window: Window,
+    seed: int,
+    rows: dict[str, ReferenceRow | None],
+    held: Sequence[Holding],
+) -> tuple[list[Frozen], int]:
     def reference_of(version: str) -> Reference | None:
         if version not in rows:
             rows[version] = references.find(context, monitor, version)
@@ -138,11 +160,12 @@ def _measure(
     seed: int,
     parts: list[Frozen],
     rows: dict[str, ReferenceRow | None],
+    held: Sequence[Holding],
 ) -> list[CheckResult]:
     results: list[CheckResult] = []
     waiting: list[tuple[CheckResult, CheckTask, CheckSpec]] = []
     for part in parts:
-        others = earlier_holders(context, monitor, part.version)
+        others = _earlier(monitor, held, part.version)
         for spec in monitor.checks:
             try:
                 task = task_of(context, monitor, window, seed, part, spec, others[:1], rows.get(part.version))

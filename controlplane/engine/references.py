@@ -20,6 +20,7 @@ from controlplane.engine.freeze import read_table
 from controlplane.engine.measure import ModelPlace
 from controlplane.engine.schedule import next_due
 from controlplane.errors import CheckError, ConfigError, ControlPlaneError, SourceError
+from controlplane.models.importance import importance
 from controlplane.profiles import Reference, build_reference
 from controlplane.profiles.promise import Promise, promise
 from controlplane.profiles.reference import FORMAT
@@ -71,7 +72,10 @@ def build_task(task: BuildTask) -> tuple[str, int, Promise | None]:
     reference = build_reference(rows.to_batches, task.columns, task.version, task.cap)
     promised = None
     if task.anchor is not None:
-        model = task.model.open()
+        model = _opened(task.model)
+        if model is not None:
+            features = task.columns.features_of(rows.column_names)
+            reference = replace(reference, importance=importance(model, reference.rows, features))
         blocks = cut(rows, reference, task.checks, model, task.length, task.anchor)
         if blocks is not None:
             promised = promise(blocks, task.horizon, task.min_effect)
@@ -82,6 +86,14 @@ def build_task(task: BuildTask) -> tuple[str, int, Promise | None]:
     part.write_bytes(data)
     part.replace(path)
     return reference.digest, rows.num_rows, promised
+
+
+def _opened(place: ModelPlace) -> ports.Model | None:
+    """The version, or None where it cannot be opened: rows that carry their answers need it for importance alone."""
+    try:
+        return place.open()
+    except CheckError:
+        return None
 
 
 def _scored(rows: pa.Table, task: BuildTask) -> pa.Table:
@@ -168,6 +180,16 @@ def build(context: Context, monitor: Monitor, version: str) -> ReferenceRow:
 def promise_of(row: ReferenceRow | None) -> Promise | None:
     """What a reference promises of the page budget; None where it has no blocks, or was built without a budget."""
     return None if row is None or not row.promise else Promise(**json.loads(row.promise))
+
+
+def tell(row: ReferenceRow | None) -> str:
+    """What a reference promises of the page budget, in words, and what it is short of."""
+    if row is None:
+        return "page budget: no reference is built yet, so nothing is known of what it can promise"
+    made = promise_of(row)
+    if made is None:
+        return "page budget: it cannot be kept, for the reference has no times to cut windows from"
+    return f"page budget: {made}" + (f". Too short: {made.short}" if made.short else "")
 
 
 def _scored_checks(monitor: Monitor) -> tuple[ScoredCheck, ...]:

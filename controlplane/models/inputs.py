@@ -53,11 +53,12 @@ class Inputs:
                 f"version {self.version} was logged without a signature, so its input columns are unknown; "
                 "log it again with one (mlflow.models.infer_signature)"
             )
-        absent = [name for name in self.columns if name not in rows.column_names and name not in self.optional]
+        held = set(rows.column_names)
+        absent = [name for name in self.columns if name not in held and name not in self.optional]
         if absent:
-            held = ", ".join(rows.column_names)
-            raise CheckError(f"version {self.version} needs the column {', '.join(absent)}; the rows hold {held}")
-        present = [name for name in self.columns if name in rows.column_names]
+            there = ", ".join(rows.column_names)
+            raise CheckError(f"version {self.version} needs the column {', '.join(absent)}; the rows hold {there}")
+        present = [name for name in self.columns if name in held]
         frame = rows.select(present).to_pandas(ignore_metadata=True)
         return frame.reindex(columns=list(self.columns)) if len(present) < len(self.columns) else frame
 

@@ -61,7 +61,8 @@ class Calibration:
             apart = away / spread
             normal = _normal(apart / np.sqrt(1 + self.season_error), self.freedom)
             above, below = (
-                np.stack([(side * self.seen >= side * row).sum(0) for row in apart]) for side in (1.0, -1.0)
+                np.stack([np.count_nonzero(reached(self.seen, row), axis=0) for row in apart])
+                for reached in (np.greater_equal, np.less_equal)
             )
             normal = np.clip(normal, -_by_rank(below, self.blocks), _by_rank(above, self.blocks)) / self.longer
             allowed = np.maximum(

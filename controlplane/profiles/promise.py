@@ -14,7 +14,7 @@ from controlplane.profiles.kinds import Floats, Ints
 ENOUGH_BLOCKS = 60
 _REPLAYS, _WINDOWS, _NUMBERS = 100, 200, 30_000_000
 _RUN = 7
-_STEP, _HIGHEST = 1.5, 1e9
+_STEP, _HIGHEST, _FLOOR = 1.5, 1e9, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,14 @@ class Promise:
     low: float = 0.0
     high: float = 0.0
     kept: float = 0.0
+
+    def __str__(self) -> str:
+        asked = f"threshold {self.threshold:.3g} for 1 page in {self.horizon:g} windows"
+        if not self.replays:
+            return f"{asked}, not replayed"
+        made = f"{self.replays} replays of {self.windows} windows, made of its own {self.blocks}"
+        paged = f"paged {self.pages:.2g} times in {self.horizon:g} windows ({self.low:.2g} to {self.high:.2g})"
+        return f"{asked}; {made}, {paged}, and {self.kept:.0%} of them at most once"
 
     @property
     def short(self) -> str:
@@ -67,7 +75,8 @@ def promise(blocks: Blocks, horizon: float, min_effect: float, seed: int = 0) ->
     scores = np.stack([_scores(blocks, windows, min_effect, rng) for _ in range(number)], axis=2)
     weights = _weights(blocks)
     scale = horizon / (number * windows)
-    threshold, counts = horizon, _pages(scores, weights, horizon)
+    threshold = horizon * _FLOOR
+    counts = _pages(scores, weights, threshold)
     while _poisson(int(counts.sum()))[1] * scale > 1 and threshold < _HIGHEST:
         threshold *= _STEP
         counts = _pages(scores, weights, threshold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ COMMON_SHARE = 0.05
 MOST_CATEGORIES = 10
 LONGEST_NAME = 60
 # The variance of a share that is next to nothing cannot be learnt from a reference; below this it is not believed.
-LEAST_VARIANCE = 0.01
+LEAST_VARIANCE = 0.001
 MOMENTS = ("location", "spread", "skew", "tails")
 
 
@@ -53,15 +54,15 @@ def statistics(reference: Profile, window: Profile, columns: tuple[str, ...], me
     >>> before = ProfileBuilder(bins).add(batch).build()
     >>> after = ProfileBuilder(bins).add(pa.record_batch({"age": [40.0, 50.0]})).build()
     >>> [(found.name, round(found.value, 2)) for found in statistics(before, after, ("age",), "drift")][:3]
-    [('missing', 0.0), ('location', 0.87), ('spread', -0.28)]
+    [('missing', 0.0), ('location', 0.87), ('spread', -0.07)]
     """
     found: list[Statistic] = []
     for name in columns:
         before, after = reference[name], window[name]
         if after.n == 0 or before.n == 0 or before.bins.kind is Kind.DATETIME:
             continue
-        share = before.missing / before.n
-        found.append(Statistic("missing", after.missing / after.n, after.n, _variance(share), name, measure=measure))
+        share, rise = before.missing / before.n, int(before.missing == 0)
+        found.append(Statistic("missing", after.missing / after.n, after.n, _variance(share), name, rise, measure))
         if after.present and before.present:
             parts = _shares(before, after) if before.bins.kind.counted else _moments(before, after)
             found += [Statistic(part, value, after.present, spread, name, 0, measure) for part, value, spread in parts]
@@ -70,10 +71,12 @@ def statistics(reference: Profile, window: Profile, columns: tuple[str, ...], me
 
 def _moments(before: ColumnProfile, after: ColumnProfile) -> Iterator[tuple[str, float, float]]:
     was, is_ = _shares_on_line(before), _shares_on_line(after)
-    polynomials = _legendre(np.cumsum(was) - was / 2)
+    # A column of few values, told apart by Simpson's index, has no more ways to move than those less one.
+    ways = min(max(math.ceil(1 / float(was @ was)) - 1, 1), len(MOMENTS))
+    polynomials = _legendre(np.cumsum(was) - was / 2)[:ways]
     means, values = polynomials @ was, polynomials @ is_
     variances = np.square(polynomials) @ was - np.square(means)
-    for name, value, spread in zip(MOMENTS, values, variances, strict=True):
+    for name, value, spread in zip(MOMENTS[:ways], values, variances, strict=True):
         yield name, float(value), max(float(spread), LEAST_VARIANCE)
 
 

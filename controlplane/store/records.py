@@ -103,6 +103,16 @@ def reference_of(session: Session, monitor: Monitor, version: str, recipe_digest
     ).first()
 
 
+def newest_reference(session: Session, monitor: Monitor) -> ReferenceRow | None:
+    """The reference that was built last for a monitor, of whichever version."""
+    return session.scalars(
+        select(ReferenceRow)
+        .where(ReferenceRow.workspace == monitor.workspace, ReferenceRow.monitor == monitor.name)
+        .order_by(ReferenceRow.id.desc())
+        .limit(1)
+    ).first()
+
+
 def holdings(session: Session, workspace: str, registry_key: str) -> list[Holding]:
     """Who held an alias, oldest first."""
     return [

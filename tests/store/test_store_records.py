@@ -168,6 +168,7 @@ def reference(version: str, recipe: str, digest: str, name: str = "scorer") -> R
         recipe_digest=recipe,
         uri=f"runs:/{digest}",
         n_rows=1_000,
+        promise="",
         built_at=T0,
     )
 

@@ -34,7 +34,7 @@ def test_nothing_of_one_workspace_is_seen_from_another(store: Store) -> None:
         intents.store_intent(session, "mine", IntentKind.ACKNOWLEDGE, action.incident_id, "ada", "seen", T0)
         actions.take_alias_lease(session, "mine", KEY, action.id, T0, LEASE)
         session.add(SilenceRow(workspace="mine", monitor="scorer", author="ada", why="", since=T0, until=T0 + HOUR))
-        digests = {"digest": "d", "recipe_digest": "r", "uri": "", "n_rows": 1, "built_at": T0}
+        digests = {"digest": "d", "recipe_digest": "r", "uri": "", "n_rows": 1, "promise": "", "built_at": T0}
         session.add(ReferenceRow(id=new_id(), workspace="mine", monitor="scorer", version="2", **digests))
     with store.begin() as session:
         assert runs.last_window_end(session, "theirs", "scorer") is None
