@@ -55,7 +55,7 @@ Scalars are those of YAML 1.2: `no`, `on` and dates are text. `${VAR}` may stand
 `resolve_options` expands it when a source or notifier is constructed.
 """
 
-from controlplane.config.jobs import Jobs, ReceiverSpec, load_jobs, load_valid
+from controlplane.config.jobs import Jobs, ReceiverSpec, load_job, load_jobs, load_valid
 from controlplane.config.kinds import make_params
 from controlplane.config.schema import json_schema
 from controlplane.config.secrets import expand, resolve_options
@@ -67,6 +67,7 @@ __all__ = [
     "Settings",
     "expand",
     "json_schema",
+    "load_job",
     "load_jobs",
     "load_valid",
     "make_params",

@@ -67,8 +67,7 @@ def load_valid(folder: Path, workspace: str = "default") -> tuple[Jobs, tuple[Pr
     for path in paths:
         if path.stem == SYSTEM:
             continue
-        report, document = _open(path)
-        form = _check_job(report, document, None if shared.problems and not shared.declared else shared.declared)
+        report, document, form = _read_job(path, shared)
         name = _name_of(path, document, report)
         place = f"{path}:{document.line(('name',))}"
         if name in places:
@@ -79,6 +78,18 @@ def load_valid(folder: Path, workspace: str = "default") -> tuple[Jobs, tuple[Pr
             monitors.append(to_monitor(form, document.data, name, workspace, shared.defaults))
     receivers = {"log": ReceiverSpec("log", "log"), **shared.receivers}
     return Jobs(tuple(monitors), receivers, folder.absolute(), shared.organization), tuple(problems)
+
+
+def load_job(path: Path, folder: Path, name: str, workspace: str = "default") -> Monitor:
+    """One job file as if it stood in `folder` and its monitor were called `name`: paths in it start at the folder.
+
+    Raises ConfigError that holds every problem of the file.
+    """
+    shared = _read_shared([each for each in _job_files(folder) if each.stem == SYSTEM])
+    report, document, form = _read_job(path, shared)
+    if form is None or report.problems:
+        raise ConfigError(report.problems)
+    return to_monitor(form, document.data, name, workspace, shared.defaults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,12 @@ def _open(path: Path) -> tuple[Report, Document]:
         document = Document()
         document.spoil(1, f"the file cannot be read ({error.strerror})")
     return Report(str(path), document), document
+
+
+def _read_job(path: Path, shared: _Shared) -> tuple[Report, Document, JobForm | None]:
+    report, document = _open(path)
+    declared = None if shared.problems and not shared.declared else shared.declared
+    return report, document, _check_job(report, document, declared)
 
 
 def _read_form(form: type[_F], report: Report, document: Document) -> _F | None:

@@ -61,6 +61,11 @@ def natural_key(*parts: object) -> str:
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()
 
 
+def seed_of(monitor: Monitor, window: Window) -> int:
+    """The seed of everything random in a window: the same for every run of it."""
+    return int(natural_key(monitor.workspace, monitor.name, window)[:8], 16)
+
+
 def last_window_end(session: Session, workspace: str, monitor: str) -> datetime | None:
     """The end of the newest scheduled window that was recorded."""
     query = select(func.max(RunRow.window_end)).where(
@@ -117,7 +122,6 @@ def claim_run(
     if row is not None and kind is RunKind.SCHEDULED:
         return None
     _abandon_dead(session, monitor, now, is_gone)
-    seed = int(natural_key(monitor.workspace, monitor.name, window)[:8], 16)
     fresh = RunRow(
         id=new_id(),
         workspace=monitor.workspace,
@@ -133,7 +137,7 @@ def claim_run(
         attempt=1,
         fence=1,
         claimed_at=now,
-        seed=seed,
+        seed=seed_of(monitor, window),
     )
     try:
         with session.begin_nested():
