@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from controlplane.profiles.column import ColumnProfile
+from controlplane.profiles.distances import js_distance, tv_distance
 from controlplane.profiles.intervals import Figure, Z, cell_noise, chi_squared_bound, difference, dkw_radius, wilson
 from controlplane.profiles.kinds import Floats, Ints
 
@@ -21,14 +21,14 @@ def ks(reference: ColumnProfile, current: ColumnProfile) -> Figure:
     For numbers; infinities count as the ends of the line, missing values not at all. Exact where every distinct
     value of the reference is an edge; otherwise never above the exact one, and `high` takes in what bins may hide.
     """
-    one, two = _line(reference), _line(current)
-    before, after = _cumulated(one), _cumulated(two)
+    one, two = on_line(reference), on_line(current)
+    before, after = cumulated(one), cumulated(two)
     distance = float(np.abs(before - after).max())
     # Inside a slot between edges either function may rise first: the worst case of each order is the most hidden.
     hidden = max(float((before[1:] - after[:-1])[::2].max()), float((after[1:] - before[:-1])[::2].max()))
     n, m = int(two.sum()), int(one.sum())
-    radius = dkw_radius(n, m)
-    return Figure(distance, max(0.0, distance - radius), min(1.0, max(distance, hidden) + radius), n)
+    radius, most = dkw_radius(n, m), max(distance, hidden)
+    return Figure(distance, max(0.0, distance - radius), min(1.0, most + radius), n, most - distance)
 
 
 def total_variation(reference: ColumnProfile, current: ColumnProfile) -> Figure:
@@ -72,29 +72,6 @@ def jensen_shannon(reference: ColumnProfile, current: ColumnProfile) -> Figure:
     return Figure(estimate, min(estimate, max(0.0, plug_in - radius)), min(1.0, plug_in + radius), n)
 
 
-def psi(reference: ColumnProfile, current: ColumnProfile) -> float:
-    """Population stability index, the sum of (q - p) ln(q / p) over the cells, each with half a row added."""
-    one, two = cells(reference, current)
-    p, q = (one + 0.5) / (one.sum() + 0.5 * len(one)), (two + 0.5) / (two.sum() + 0.5 * len(two))
-    return float(np.sum((q - p) * np.log(q / p)))
-
-
-def wasserstein(reference: ColumnProfile, current: ColumnProfile) -> float:
-    """Wasserstein-1 distance in standard deviations of the reference (in the column's unit where that is 0).
-
-    The area between the two distribution functions over the finite values; values between two edges, or between the
-    outermost edge and the window's own extreme, are taken to lie evenly there.
-    """
-    edges = reference.bins.edges
-    if not reference.finite or not current.finite:
-        return math.nan
-    gaps = _cumulated(reference.slots) - _cumulated(current.slots)
-    area = float(np.sum(np.diff(edges) * (np.abs(gaps[1:-2:2]) + np.abs(gaps[2:-1:2])) / 2))
-    below, above = max(0.0, edges[0] - current.low), max(0.0, current.high - edges[-1])
-    area += (below * float(current.slots[0]) + above * float(current.slots[-1])) / 2 / current.finite
-    return float(area / (reference.std or 1.0))
-
-
 def missing_rate(column: ColumnProfile) -> Figure:
     """The share of rows without a value (absent, null or NaN), with Wilson's interval."""
     return wilson(column.missing, column.n)
@@ -103,6 +80,14 @@ def missing_rate(column: ColumnProfile) -> Figure:
 def missing_increase(reference: ColumnProfile, current: ColumnProfile) -> Figure:
     """How much larger the share of rows without a value became, with Newcombe's interval."""
     return difference(missing_rate(current), missing_rate(reference))
+
+
+def unseen_increase(reference: ColumnProfile, current: ColumnProfile) -> Figure:
+    """How much larger the share of values in categories that the reference never had became, with Newcombe's interval.
+
+    The reference has none of them, and the interval grants that it might have had some by chance.
+    """
+    return difference(unseen_rate(current), unseen_rate(reference))
 
 
 def infinite_rate(column: ColumnProfile) -> Figure:
@@ -131,48 +116,21 @@ def cells(reference: ColumnProfile, current: ColumnProfile) -> tuple[Ints, Ints]
         ]
         one, two = np.array(both[0], np.int64), np.array(both[1], np.int64)
     else:
-        line = _line(reference)
+        line = on_line(reference)
         middle = np.cumsum(line) - line / 2
         group = np.minimum(middle * GROUPS / max(int(line.sum()), 1), GROUPS - 1).astype(np.intp)
         one = np.bincount(group, line, GROUPS).astype(np.int64)
-        two = np.bincount(group, _line(current), GROUPS).astype(np.int64)
+        two = np.bincount(group, on_line(current), GROUPS).astype(np.int64)
     held = (one + two) > 0
     return one[held], two[held]
 
 
-def tv_distance(one: npt.ArrayLike, two: npt.ArrayLike) -> float:
-    """Half the sum of the absolute differences of two sets of counts, each first made to sum to 1.
-
-    >>> tv_distance([3, 1], [1, 3])
-    0.5
-    """
-    p, q = _shares(one), _shares(two)
-    return float(np.abs(p - q).sum() / 2)
-
-
-def js_distance(one: npt.ArrayLike, two: npt.ArrayLike) -> float:
-    """The root of the Jensen-Shannon divergence in bits of two sets of counts, each first made to sum to 1.
-
-    >>> js_distance([1, 0], [0, 1])
-    1.0
-    """
-    p, q = _shares(one), _shares(two)
-    middle = (p + q) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        parts = [np.where(side > 0, side * np.log2(side / middle), 0.0).sum() for side in (p, q)]
-    return math.sqrt(max(0.0, float(sum(parts)) / 2))
-
-
-def _shares(counts: npt.ArrayLike) -> Floats:
-    numbers = np.asarray(counts, np.float64)
-    shares: Floats = numbers / numbers.sum()
-    return shares
-
-
-def _line(column: ColumnProfile) -> Ints:
+def on_line(column: ColumnProfile) -> Ints:
+    """How many values are in each slot of the line, from minus infinity to plus infinity."""
     return np.concatenate(([column.neg_inf], column.slots, [column.pos_inf]))
 
 
-def _cumulated(counts: Ints) -> Floats:
+def cumulated(counts: Ints) -> Floats:
+    """The distribution function at the upper end of each slot; 0 all along where nothing was counted."""
     total = int(counts.sum())
     return np.cumsum(counts) / max(total, 1)

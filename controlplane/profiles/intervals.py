@@ -16,12 +16,18 @@ _ALPHA = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """An estimate with its 95 % interval and the number of values behind it."""
+    """An estimate with its 95 % interval and the number of values behind it.
+
+    Counted in bins, a statistic's exact value lies in [estimate, estimate + hidden]; on every distinct value `hidden`
+    is 0. `p_value` is that of the test the statistic belongs to, None where it has none or nobody asked.
+    """
 
     estimate: float
     low: float
     high: float
     n: int
+    hidden: float = 0.0
+    p_value: float | None = None
 
 
 def wilson(hits: int, n: int) -> Figure:

@@ -11,7 +11,8 @@ import pytest
 from scipy.stats import beta, chi2, norm
 
 from controlplane.profiles import Bins, ColumnProfile, ProfileBuilder, fit_bins
-from controlplane.profiles.compare import jensen_shannon, js_distance, ks, total_variation, tv_distance
+from controlplane.profiles.compare import jensen_shannon, ks, total_variation
+from controlplane.profiles.distances import js_distance, tv_distance
 from controlplane.profiles.intervals import Figure, Z, chi_squared_bound, difference, dkw_radius, wilson
 
 TRIALS = 250
