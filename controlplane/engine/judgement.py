@@ -90,24 +90,22 @@ def _judge_evidence(
     window: Window,
     before: DetectorState,
 ) -> list[Finding]:
-    """One finding a check: the one with most of the evidence fails, and says what moved."""
-    findings = []
-    leading = next(iter(after.moved))[0] if after.alarm else None
+    """One finding a check: it fails while its alarm lasts, and says what moved."""
+    findings, levels = [], after.levels()
     for result in results:
         if promise is None or not (result.scores or _overlaps(window, before)):
             why = "no page budget can be kept: " + (result.unscored or "the reference has no blocks to learn from")
             findings.append(Finding(result.check, Outcome.INCONCLUSIVE, why, version=result.version))
             continue
         n = max((measure.n for measure in result.measures), default=0)
-        if result.check == leading:
+        if result.check in after.alarms:
             findings.append(_moved(budget, result, promise, after, n))
             continue
-        parts = _parts(after, promise)
-        why = f"nothing moved beyond chance (evidence {parts}, n={n})" + _short(promise)
-        if after.alarm:
-            why = f"the page that is open is of {leading} (n={n})"
-        elif _overlaps(window, before):
-            why = f"the window overlaps the last one counted, so it adds no evidence ({parts}, n={n})"
+        level = f"{levels.get(result.check, 0.0):.2g} of {promise.threshold:.3g}"
+        why = f"nothing moved beyond chance (evidence {level}, n={n})"
+        if _overlaps(window, before):
+            why = f"the window overlaps the last one counted, so it adds no evidence ({level}, n={n})"
+        why += _short(promise)
         findings.append(Finding(result.check, Outcome.PASS, why, version=result.version, n=n))
     return findings
 
@@ -124,11 +122,11 @@ def _moved(budget: Budget, result: CheckResult, promise: Promise, after: Evidenc
     said = [_say(ranked[place], place, scores, after) for place in order[:MOST_NAMED]]
     more = f" and {len(order) - MOST_NAMED} more" if len(order) > MOST_NAMED else ""
     lead = ranked[order[0]] if order else None
-    why = f"{'; '.join(said)}{more}. Evidence {_parts(after, promise)} for {budget}{_short(promise)}"
+    past = f"Evidence past {promise.threshold:.3g}, the threshold for {budget}{_short(promise)}"
     return Finding(
         result.check,
         Outcome.FAIL,
-        why if said else f"not over yet: what moved was not measured in this window. Evidence {_parts(after, promise)}",
+        f"{'; '.join(said) or 'not over yet: what moved was not measured in this window'}{more}. {past}",
         lead.name if lead else "",
         lead.column if lead else None,
         lead.segment if lead else None,
@@ -167,12 +165,6 @@ def _say(measure: Measure | None, place: tuple[str, str | None], scores: Mapping
         usual = next((score.usual for score in mine if score.usual is not None), None)
         return describe(measure) + (f", usually {usual:.3g}" if usual is not None else "")
     return f"{measure.column}: {measure.detail or words} ({describe(measure)})"
-
-
-def _parts(after: Evidence, promise: Promise) -> str:
-    """The level against the threshold; at and past it `over`."""
-    level = "over" if after.alarm else f"{after.level:.2g} of"
-    return f"{level} {promise.threshold:.3g}"
 
 
 def _short(promise: Promise) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -33,41 +34,37 @@ class Moved:
 class Evidence:
     """What is remembered between windows: for each score the Shiryaev-Roberts statistics of the `SHIFTS`.
 
-    `moved` holds the scores that raised the alarm, while it lasts; `windows` counts what was folded since the start.
+    `moved` holds the scores that raised the alarm of their check, while it lasts.
     """
 
     VERSION = "evidence-1"
     names: tuple[Name, ...] = ()
     values: Floats = field(default_factory=lambda: np.empty((0, len(SHIFTS))))
     moved: Mapping[Name, Moved] = field(default_factory=dict)
-    windows: int = 0
 
     @property
-    def alarm(self) -> bool:
-        """Whether the page's cause is not over yet."""
-        return bool(self.moved)
+    def alarms(self) -> frozenset[str]:
+        """The checks whose page's cause is not over yet."""
+        return frozenset(name[0] for name in self.moved)
 
-    @property
-    def level(self) -> float:
-        """The weighted average: the number that is held against the threshold."""
-        return float(self.by_name().sum())
+    def levels(self) -> dict[str, float]:
+        """Each check's part of the weighted average over all scores: what is held against the threshold."""
+        levels: dict[str, float] = {}
+        for name, part in zip(self.names, self.by_name(), strict=True):
+            levels[name[0]] = levels.get(name[0], 0.0) + float(part)
+        return levels
 
     def by_name(self) -> Floats:
-        """Each score's part of `level`, shape (S,): checks weigh the same, and so do the scores of one check."""
-        if not self.names:
-            return np.empty(0)
-        checks = [name[0] for name in self.names]
-        sizes = {check: checks.count(check) for check in set(checks)}
-        weights = np.array([1 / (len(sizes) * sizes[check]) for check in checks])
-        parts: Floats = weights * self.values.mean(1)
+        """Each score's part of the average, shape (S,): checks weigh the same, and so do the scores of one check."""
+        sizes = Counter(name[0] for name in self.names)
+        weights = np.array([1 / (len(sizes) * sizes[name[0]]) for name in self.names])
+        parts: Floats = weights * self.values.mean(1) if self.names else np.empty(0)
         return parts
 
     def dump(self) -> str:
         """JSON, exact to the last bit: the stored payload of format `VERSION`."""
         moved = [[*name, one.shift, one.over] for name, one in self.moved.items()]
-        return json.dumps(
-            {"names": self.names, "values": self.values.tolist(), "moved": moved, "windows": self.windows}
-        )
+        return json.dumps({"names": self.names, "values": self.values.tolist(), "moved": moved})
 
     @classmethod
     def load(cls, text: str) -> Evidence:
@@ -75,39 +72,47 @@ class Evidence:
         rows = json.loads(text)
         names = tuple((name[0], name[1], name[2], name[3]) for name in rows["names"])
         moved = {(one[0], one[1], one[2], one[3]): Moved(one[4], one[5]) for one in rows["moved"]}
-        return cls(names, np.array(rows["values"]).reshape(-1, len(SHIFTS)), moved, rows["windows"])
+        return cls(names, np.array(rows["values"]).reshape(-1, len(SHIFTS)), moved)
 
 
 def accumulate(state: Evidence, scores: Mapping[Name, float], threshold: float) -> Evidence:
     """Fold one window's scores into the state; folding stored scores again gives the same state.
 
     Each score and each shift d has a Shiryaev-Roberts statistic R <- (1 + R) exp(d s - d^2 / 2). While every score is
-    normal with variance 1 and a mean of at most 0 given the past, the average of all R less the number of windows is a
-    supermartingale whatever ties the scores to one another, so the mean time to an average of A is at least A windows
-    (an e-detector: Shin, Ramdas and Rinaldo 2022). A score that a window lacks keeps its value.
+    normal with variance 1 and a mean of at most 0 given the past, the weighted average of all R less the number of
+    windows is a supermartingale whatever ties the scores to one another, so the mean time until it, or a check's part
+    of it, reaches A is at least A windows (an e-detector: Shin, Ramdas and Rinaldo 2022). A score that a window lacks
+    keeps its value.
 
-    At the threshold the scores that make up most of the average are `moved`. From then on each is tested for being
-    over, by the likelihood of no shift against its own; once all are, at odds of 20 to 1, the state starts afresh.
+    A check whose part reaches the threshold raises an alarm, and the scores that make up most of it have `moved`. From
+    then on each of those is tested for being over, by the likelihood of no shift against its own; once all are, at odds
+    of 20 to 1, the check starts afresh.
 
     >>> state = Evidence()
     >>> for _ in range(3):
     ...     state = accumulate(state, {("drift", "location", "age", 1): 3.0}, threshold=90)
-    >>> state.alarm, accumulate(state, {("drift", "location", "age", 1): -1.0}, 90).alarm
-    (True, False)
+    >>> state.alarms, accumulate(state, {("drift", "location", "age", 1): -1.0}, 90).alarms
+    (frozenset({'drift'}), frozenset())
     """
-    if not scores:
-        return state
-    if state.alarm:
-        return _recover(state, scores)
-    known = {name: index for index, name in enumerate(state.names)}
+    known = frozenset(state.names)
     fresh = [name for name in scores if name not in known]
     names = (*state.names, *fresh)
     values = np.vstack((state.values, np.zeros((len(fresh), len(SHIFTS)))))
     given = np.array([scores.get(name, math.nan) for name in names])
-    there = np.isfinite(given)
-    values[there] = step(values[there], given[there])
-    after = Evidence(names, values, {}, state.windows + 1)
-    return after if after.level < threshold else _alarm(after)
+    told = np.array([name[0] not in state.alarms for name in names], bool) & np.isfinite(given)
+    values[told] = step(values[told], given[told])
+    moved: dict[Name, Moved] = {}
+    for check in sorted(state.alarms):
+        before = {name: one for name, one in state.moved.items() if name[0] == check}
+        after = _recover(before, scores)
+        moved |= after
+        if not after:
+            values[[name[0] == check for name in names]] = 0.0
+    held = Evidence(names, values, moved)
+    for check, level in held.levels().items():
+        if level >= threshold and check not in state.alarms:
+            moved |= _raise(held, check)
+    return Evidence(names, values, moved)
 
 
 def step(values: Floats, scores: Floats) -> Floats:
@@ -117,24 +122,24 @@ def step(values: Floats, scores: Floats) -> Floats:
     return grown
 
 
-def _alarm(state: Evidence) -> Evidence:
-    parts = state.by_name()
-    order = np.argsort(-parts, kind="stable")[:_NAMED]
+def _raise(state: Evidence, check: str) -> dict[Name, Moved]:
+    """The scores that make up most of a check's part, largest first."""
+    mine = np.array([name[0] == check for name in state.names])
+    parts = np.where(mine, state.by_name(), 0.0)
+    order = np.argsort(-parts, kind="stable")[: min(_NAMED, int(mine.sum()))]
     enough = int(np.searchsorted(np.cumsum(parts[order]), _NAMED_SHARE * parts.sum())) + 1
     best = SHIFTS[state.values.argmax(1)]
-    moved = {state.names[index]: Moved(float(best[index])) for index in order[:enough]}
-    return Evidence(state.names, state.values, moved, state.windows)
+    return {state.names[index]: Moved(float(best[index])) for index in order[:enough]}
 
 
-def _recover(state: Evidence, scores: Mapping[Name, float]) -> Evidence:
-    moved = {}
-    for name, one in state.moved.items():
+def _recover(moved: Mapping[Name, Moved], scores: Mapping[Name, float]) -> dict[Name, Moved]:
+    """The same scores one window later; none once all of them are over."""
+    after = {}
+    for name, one in moved.items():
         score = scores.get(name)
         gain = 0.0 if score is None else one.shift * one.shift / 2 - one.shift * score
-        moved[name] = Moved(one.shift, max(0.0, one.over + gain))
-    if all(one.over >= math.log(RECOVERED) for one in moved.values()):
-        return Evidence()
-    return Evidence(state.names, state.values, moved, state.windows + 1)
+        after[name] = Moved(one.shift, max(0.0, one.over + gain))
+    return {} if all(one.over >= math.log(RECOVERED) for one in after.values()) else after
 
 
 def names_of(keys: tuple[Key, ...]) -> list[list[Name]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,8 @@ ENOUGH_BLOCKS = 60
 _REPLAYS, _WINDOWS, _NUMBERS = 100, 200, 30_000_000
 _RUN = 7
 _STEP, _HIGHEST, _FLOOR = 1.5, 1e9, 0.1
+# Replays are made of runs that repeat, milder than days to come: they are granted half of the budget.
+_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,12 @@ class Promise:
 def promise(blocks: Blocks, horizon: float, min_effect: float, seed: int = 0) -> Promise:
     """The threshold at which pages without any change come no more often than once in `horizon` windows.
 
-    At `horizon` itself the mean time to a page is at least that long wherever the scores are what a calibration means
-    them to be (see `evidence.accumulate`). Blocks of real data are often less well behaved; so two thirds of the runs
-    of blocks are taken for a reference and the rest for new windows, again and again, and the whole detector is
-    replayed on them. The threshold is raised until the replays keep the budget too, at the upper end of their 95 %
-    interval. Means of the two parts differ by more than those of a whole reference and new windows would; the excess
-    is taken off.
+    Two thirds of the runs of blocks are taken for a reference and the rest for new windows, again and again, and the
+    whole detector is replayed on them; the threshold is the lowest of a tenth of `horizon` and up at which the upper
+    end of the 95 % interval of the replays' pages is within half of the budget. Means of the two parts differ by more
+    than those of a whole reference and new windows would; the excess is taken off. A reference too short to be replayed
+    gets `horizon` itself: there the mean time to a page is at least that long wherever the scores are what a
+    calibration means them to be (see `evidence.accumulate`).
     """
     made = Promise(horizon, min_effect, horizon, len(blocks))
     if len(blocks) < 3 * LEAST_BLOCKS // 2 or not blocks.keys:
@@ -73,13 +76,13 @@ def promise(blocks: Blocks, horizon: float, min_effect: float, seed: int = 0) ->
     windows = int(min(max(round(horizon), 30), _WINDOWS))
     number = int(np.clip(_NUMBERS // (windows * 2 * len(blocks.keys) * len(SHIFTS)), 10, _REPLAYS))
     scores = np.stack([_scores(blocks, windows, min_effect, rng) for _ in range(number)], axis=2)
-    weights = _weights(blocks)
+    weights, checks = _weights(blocks), _by_check(blocks)
     scale = horizon / (number * windows)
     threshold = horizon * _FLOOR
-    counts = _pages(scores, weights, threshold)
-    while _poisson(int(counts.sum()))[1] * scale > 1 and threshold < _HIGHEST:
+    counts = _pages(scores, weights, checks, threshold)
+    while _poisson(int(counts.sum()))[1] * scale > _SHARE and threshold < _HIGHEST:
         threshold *= _STEP
-        counts = _pages(scores, weights, threshold)
+        counts = _pages(scores, weights, checks, threshold)
     low, high = _poisson(int(counts.sum()))
     return replace(
         made,
@@ -97,6 +100,11 @@ def _weights(blocks: Blocks) -> Floats:
     checks = [key.check for key in blocks.keys]
     sizes = {check: sum(2 - abs(key.side) for key in blocks.keys if key.check == check) for check in set(checks)}
     return np.array([1 / (len(sizes) * sizes[check]) for check in checks])
+
+
+def _by_check(blocks: Blocks) -> list[Ints]:
+    names = np.array([key.check for key in blocks.keys])
+    return [np.flatnonzero(names == check) for check in sorted(set(names.tolist()))]
 
 
 def _scores(blocks: Blocks, windows: int, min_effect: float, rng: np.random.Generator) -> Floats:
@@ -137,8 +145,11 @@ def _mean(values: Floats) -> Floats:
     return means
 
 
-def _pages(scores: Floats, weights: Floats, threshold: float) -> Ints:
-    """How often each replay reaches the threshold, starting afresh after each page; `scores` (2, T, R, S) -> (R,)."""
+def _pages(scores: Floats, weights: Floats, checks: Sequence[Ints], threshold: float) -> Ints:
+    """How often each replay pages, where each page starts its check afresh; `scores` (2, T, R, S) -> (R,).
+
+    `weights` (S,) is how much a statistic weighs, `checks` which of them belong to each check.
+    """
     _, windows, replays, width = scores.shape
     values = np.zeros((2, replays, width, len(SHIFTS)))
     pages = np.zeros(replays, np.int64)
@@ -146,9 +157,11 @@ def _pages(scores: Floats, weights: Floats, threshold: float) -> Ints:
         window = scores[:, index]
         there = np.isfinite(window)
         values[there] = step(values[there], window[there])
-        paged = (values.mean(-1).sum(0) * weights).sum(-1) >= threshold
-        pages += paged
-        values[:, paged] = 0.0
+        parts = values.mean(-1).sum(0) * weights
+        for own in checks:
+            paged = np.flatnonzero(parts[:, own].sum(-1) >= threshold)
+            pages[paged] += 1
+            values[:, paged[:, None], own] = 0.0
     return pages
 
 

@@ -258,7 +258,9 @@ def test_folding_the_scores_again_gives_the_same_state_to_the_last_bit() -> None
 def test_checks_weigh_the_same_however_many_scores_they_hand_in() -> None:
     many: dict[Name, float] = {("drift", "location", f"c{index}", 1): -9.0 for index in range(99)}
     state = accumulate(Evidence(), {**many, OTHER: 4.0}, 1e9)
-    assert state.level == pytest.approx(accumulate(Evidence(), {OTHER: 4.0}, 1e9).level / 2, rel=0.02)
+    assert state.levels()["performance"] == pytest.approx(
+        accumulate(Evidence(), {OTHER: 4.0}, 1e9).levels()["performance"] / 2
+    )
 
 
 def test_a_page_lasts_until_what_moved_is_back_and_then_starts_afresh() -> None:
@@ -267,10 +269,10 @@ def test_a_page_lasts_until_what_moved_is_back_and_then_starts_afresh() -> None:
         state = accumulate(state, {SCORE: score, OTHER: -1.0}, 90)
     assert list(state.moved) == [SCORE]
     state = accumulate(state, {OTHER: -1.0}, 90)
-    assert state.alarm, "a window without the score that moved says nothing of it"
+    assert state.alarms, "a window without the score that moved says nothing of it"
     for _ in range(3):
         state = accumulate(state, {SCORE: -0.3, OTHER: -1.0}, 90)
-    assert not state.alarm
+    assert not state.alarms
 
 
 def test_a_reference_that_pages_in_its_own_replays_gets_a_higher_threshold() -> None:

@@ -45,7 +45,7 @@ class Ours:
         scores = self._calibration.score_statistics(found, CHECK, _start(window)).ravel()
         told = {name: float(score) for name, score in zip(self._names, scores, strict=True) if np.isfinite(score)}
         self._state = accumulate(self._state, told, self._threshold)
-        paged = self._state.alarm
+        paged = bool(self._state.alarms)
         if paged:
             self._state = Evidence()
         return paged
