@@ -16,6 +16,8 @@ from controlplane.sources.sentences import reading
 
 # Long batches are decoded and counted quickest; wide ones stay at 128 MB of numbers.
 BATCH_ROWS, BATCH_VALUES = 131_072, 1 << 24
+# Columns are read in pieces, not whole: a long file takes no more memory than a short one.
+BUFFER_BYTES = 1 << 20
 
 
 def scan(opened: Callable[[], BinaryIO], where: str, wanted: Wanted) -> Part | None:
@@ -40,7 +42,9 @@ def scan(opened: Callable[[], BinaryIO], where: str, wanted: Wanted) -> Part | N
 
     def read(agreed: Types) -> Iterator[pa.RecordBatch]:
         with reading(where), opened() as file:
-            parquet = ParquetFile(file, metadata=metadata, pre_buffer=False, read_dictionary=text)
+            parquet = ParquetFile(
+                file, metadata=metadata, pre_buffer=False, buffer_size=BUFFER_BYTES, read_dictionary=text
+            )
             longest = min(BATCH_ROWS, BATCH_VALUES // max(len(names), 1))
             for batch in parquet.iter_batches(max(longest, 1), row_groups=groups, columns=names):
                 rows = wanted.rows(batch, where)
