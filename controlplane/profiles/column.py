@@ -163,6 +163,10 @@ def slots_of(line: Floats, edges: Floats) -> Ints:
     >>> slots_of(np.array([0.5, 1.0, 1.0, 1.5, 9.0]), np.array([1.0, 2.0]))
     array([1, 2, 1, 0, 1])
     """
-    ends = np.empty(2 * len(edges) + 1, np.int64)
-    ends[:-1:2], ends[1::2], ends[-1] = line.searchsorted(edges), line.searchsorted(edges, "right"), len(line)
+    ends = np.full(2 * len(edges) + 1, len(line))
+    ends[:-1:2] = left = line.searchsorted(edges)
+    ends[1::2] = left
+    # Few edges of a long line are met exactly, and only those end elsewhere on the right.
+    met = np.flatnonzero(line.take(left, mode="clip") == edges) if len(line) else np.empty(0, np.intp)
+    ends[2 * met + 1] = line.searchsorted(edges[met], "right")
     return np.diff(ends, prepend=0)
