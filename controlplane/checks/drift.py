@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
-
 from controlplane.domain.monitor import Limit
 from controlplane.domain.verdict import Measure
 from controlplane.errors import CheckError, NotEnoughData
 from controlplane.ports import MeasureSpec, Need, Sample
 from controlplane.profiles import ColumnProfile, Kind
 from controlplane.profiles.compare import jensen_shannon, ks, presence, total_variation
+from controlplane.profiles.figures import figures
 from controlplane.profiles.intervals import Figure
+from controlplane.profiles.pairs import binned_pair
 from controlplane.profiles.scores import MOMENTS, Statistic, statistics
+from controlplane.profiles.shift import describe_shift
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,12 @@ class DriftParams:
     """Which columns to compare (empty: features, prediction and probability, but for dates, which always move on), by
     which statistic, and from which drift on a column counts as drifted in `drifted_share`.
 
+    `psi` and `wasserstein` (in standard deviations; psi for categories) have no upper end and want limits of their own.
     A column with fewer than `min_values` values is compared by whether it holds any.
     """
 
     columns: tuple[str, ...] = ()
-    statistic: Literal["auto", "total_variation", "jensen_shannon"] = "auto"
+    statistic: Literal["auto", "total_variation", "jensen_shannon", "psi", "wasserstein"] = "auto"
     column_threshold: float = 0.1
     min_values: int = 30
 
@@ -46,7 +48,7 @@ class Drift:
     Params: ClassVar[type] = DriftParams
     needs: ClassVar[frozenset[Need]] = frozenset({Need.PROFILE, Need.REFERENCE})
     measures: ClassVar[Mapping[str, MeasureSpec]] = {
-        "drift": MeasureSpec("distance in [0, 1]", True, "how far a column moved from the reference"),
+        "drift": MeasureSpec("distance", True, "how far a column moved from the reference"),
         "drifted_share": MeasureSpec("share", True, "share of the columns that moved for sure"),
     }
     default_limits: ClassVar[tuple[Limit, ...]] = (Limit("drift", max=0.15),)
@@ -97,26 +99,12 @@ def _compare(before: ColumnProfile, after: ColumnProfile, params: DriftParams) -
         gone = "; the column is gone or came with another type" if after.absent == after.n else ""
         return presence(before, after), held + gone
     counted = before.bins.kind.counted
+    moved = describe_shift(before, after)
     if params.statistic == "jensen_shannon":
-        figure = jensen_shannon(before, after)
-    elif params.statistic == "total_variation" or counted:
-        figure = total_variation(before, after)
-    else:
-        figure = ks(before, after)
-    return figure, _share_moved(before, after) if counted else _mean_moved(before, after)
-
-
-def _mean_moved(before: ColumnProfile, after: ColumnProfile) -> str:
-    what = {Kind.TEXT: "mean length", Kind.VECTOR: "mean of the vectors"}.get(before.bins.kind, "mean")
-    mean = f"{what} {before.mean:.4g} -> {after.mean:.4g}"
-    wider = before.std and abs(after.std / before.std - 1) > abs(after.mean - before.mean) / before.std
-    return f"{mean}, spread {before.std:.4g} -> {after.std:.4g}" if wider else mean
-
-
-def _share_moved(before: ColumnProfile, after: ColumnProfile) -> str:
-    shares = [np.append(column.slots, column.unseen) / column.present for column in (before, after)]
-    largest = int(np.argmax(np.abs(shares[1] - shares[0])))
-    was, is_ = (f"{share[largest]:.1%}" for share in shares)
-    if largest == len(before.bins.categories):
-        return f"share of unseen values ({', '.join(after.examples)}) {was} -> {is_}"
-    return f"share of {before.bins.categories[largest]!r} {was} -> {is_}"
+        return jensen_shannon(before, after), moved
+    if params.statistic == "total_variation" or (counted and params.statistic == "auto"):
+        return total_variation(before, after), moved
+    if params.statistic == "auto":
+        return ks(before, after), moved
+    found = figures(binned_pair(before, after))
+    return found.get(params.statistic, found.get("psi", presence(before, after))), moved

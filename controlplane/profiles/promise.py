@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from controlplane.profiles.blocks import Blocks
 from controlplane.profiles.calibration import LEAST_BLOCKS, calibrate
 from controlplane.profiles.evidence import SHIFTS, step
 from controlplane.profiles.kinds import Floats, Ints
+from controlplane.profiles.rates import poisson_interval
 
 ENOUGH_BLOCKS = 60
 _REPLAYS, _WINDOWS, _NUMBERS = 100, 200, 30_000_000
@@ -78,12 +80,16 @@ def promise(blocks: Blocks, horizon: float, min_effect: float, seed: int = 0) ->
     scores = np.stack([_scores(blocks, windows, min_effect, rng) for _ in range(number)], axis=2)
     weights, checks = _weights(blocks), _by_check(blocks)
     scale = horizon / (number * windows)
+    # A replay that never starts afresh tells which have a page at all: a quick way past thresholds that are too low.
+    highest = _pages(scores, weights, checks, math.inf)[1]
     threshold = horizon * _FLOOR
-    counts = _pages(scores, weights, checks, threshold)
-    while _poisson(int(counts.sum()))[1] * scale > _SHARE and threshold < _HIGHEST:
+    while poisson_interval(int((highest >= threshold).sum()))[1] * scale > _SHARE and threshold < _HIGHEST:
         threshold *= _STEP
-        counts = _pages(scores, weights, checks, threshold)
-    low, high = _poisson(int(counts.sum()))
+    counts = _pages(scores, weights, checks, threshold)[0]
+    while poisson_interval(int(counts.sum()))[1] * scale > _SHARE and threshold < _HIGHEST:
+        threshold *= _STEP
+        counts = _pages(scores, weights, checks, threshold)[0]
+    low, high = poisson_interval(int(counts.sum()))
     return replace(
         made,
         threshold=threshold,
@@ -145,29 +151,23 @@ def _mean(values: Floats) -> Floats:
     return means
 
 
-def _pages(scores: Floats, weights: Floats, checks: Sequence[Ints], threshold: float) -> Ints:
-    """How often each replay pages, where each page starts its check afresh; `scores` (2, T, R, S) -> (R,).
+def _pages(scores: Floats, weights: Floats, checks: Sequence[Ints], threshold: float) -> tuple[Ints, Floats]:
+    """How often each replay pages, where each page starts its check afresh, and the highest part of any check, (R,).
 
-    `weights` (S,) is how much a statistic weighs, `checks` which of them belong to each check.
+    `scores` has shape (2, T, R, S); `weights` (S,) is how much a statistic weighs, `checks` which of them belong to each check.
     """
     _, windows, replays, width = scores.shape
     values = np.zeros((2, replays, width, len(SHIFTS)))
-    pages = np.zeros(replays, np.int64)
+    pages, highest = np.zeros(replays, np.int64), np.zeros(replays)
     for index in range(windows):
         window = scores[:, index]
         there = np.isfinite(window)
         values[there] = step(values[there], window[there])
         parts = values.mean(-1).sum(0) * weights
         for own in checks:
-            paged = np.flatnonzero(parts[:, own].sum(-1) >= threshold)
+            level = parts[:, own].sum(-1)
+            highest = np.maximum(highest, level)
+            paged = np.flatnonzero(level >= threshold)
             pages[paged] += 1
             values[:, paged[:, None], own] = 0.0
-    return pages
-
-
-def _poisson(count: int) -> tuple[float, float]:
-    """The exact 95 % interval of a Poisson mean (Garwood 1936)."""
-    from scipy.special import gammaincinv
-
-    low = float(gammaincinv(count, 0.025)) if count else 0.0
-    return low, float(gammaincinv(count + 1, 0.975))
+    return pages, highest
