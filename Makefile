@@ -5,10 +5,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench bench-drift clean
 
 help:  ## list these targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1  \2/p' Makefile
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1  \2/p' Makefile
 
 demo: .venv/all.installed  ## watch real models, catch a bad version, roll it back, and say where to look
 	$(BIN)/controlplane demo
@@ -22,8 +22,11 @@ lint: .venv/dev.installed  ## ruff and mypy
 bench: .venv/dev.installed  ## print the numbers the product promises, one program a number
 	for bench in tests/benchmarks/*.py; do $(BIN)/python "$$bench"; done
 
+bench-drift: .venv/dev.installed .venv-peers/installed  ## drift beside its peers: speed, memory, false pages, detection
+	for bench in speed memory detection; do $(BIN)/python tests/benchmarks/drift/$$bench.py --json build/bench-drift/$$bench.json; done
+
 clean:  ## remove what was installed and built here
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 .venv/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11 or newer, or name one with 'make PYTHON=/path/to/python3'" >&2; exit 1; }
@@ -35,6 +38,13 @@ clean:  ## remove what was installed and built here
 .venv/%.installed: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing into .venv; the first time takes a few minutes"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@touch $@
+
+# Evidently, NannyML and river want older libraries than ours.
+.venv-peers/installed: tests/benchmarks/drift/peers.txt | .venv/bin/python
+	@echo "Installing the peers into .venv-peers; the first time takes a few minutes"
+	@$(BIN)/python -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
 .venv/browser.found: .venv/dev.installed
