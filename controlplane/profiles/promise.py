@@ -154,7 +154,7 @@ def _mean(values: Floats) -> Floats:
 def _pages(scores: Floats, weights: Floats, checks: Sequence[Ints], threshold: float) -> tuple[Ints, Floats]:
     """How often each replay pages, where each page starts its check afresh, and the highest part of any check, (R,).
 
-    `scores` has shape (2, T, R, S); `weights` (S,) is how much a statistic weighs, `checks` which of them belong to each check.
+    `scores` has shape (2, T, R, S); `weights` (S,) is how much a statistic weighs, `checks` which belong to each check.
     """
     _, windows, replays, width = scores.shape
     values = np.zeros((2, replays, width, len(SHIFTS)))
