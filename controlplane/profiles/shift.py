@@ -16,6 +16,7 @@ _WHAT = {Kind.TEXT: "length", Kind.VECTOR: "vector mean"}
 # A second change is named too once it takes this share of the rows.
 _WORTH_SAYING = 0.05
 _ENOUGH = 0.7
+_ALL_BUT = 0.9
 _FEW = 0.05
 # Kolmogorov: the 95 % point of the distance of two samples of one distribution, times the root of their size.
 _NOISE = 1.36
@@ -75,7 +76,9 @@ def _categories(before: ColumnProfile, after: ColumnProfile) -> Iterator[tuple[f
     names = before.bins.categories
     was, is_ = (column.slots / column.present for column in (before, after))
     if len(names):
-        largest = int(np.argmax(np.abs(is_ - was)))
+        # Of two that mirror each other, the one that grew; of a flag, how often it is set.
+        apart = np.abs(is_ - was) + 1e-9 * (is_ > was)
+        largest = names.index("true") if before.bins.kind is Kind.BOOLEAN else int(np.argmax(apart))
         old, new = percents(float(was[largest]), float(is_[largest]))
         name = names[largest] if before.bins.kind is Kind.BOOLEAN else quoted(names[largest])
         yield abs(float(is_[largest] - was[largest])), f"share of {name} {old} -> {new}"
@@ -89,21 +92,25 @@ def _values(before: ColumnProfile, after: ColumnProfile) -> tuple[float, str]:
     """How the finite values moved: the share of rows that did, and the simplest words that account for it."""
     gaps = cumulated(after.slots) - cumulated(before.slots)
     place = int(np.argmax(np.abs(gaps)))
-    gap = abs(float(gaps[place]))
+    gap, what = abs(float(gaps[place])), _what(before)
     if before.low == before.high != after.low == after.high:
         old, new = _values_of(before, before.low, after.low)
-        return gap, f"always {old}, now always {new}"
+        return gap, f"{what}always {old}, now always {new}"
     if before.low == before.high:
-        return gap, f"always {_value(before, before.low)}, now {_range(after)}"
+        return gap, f"{what}always {_value(before, before.low)}, now {_ends(after)}"
     if after.low == after.high:
-        return gap, f"always {_value(before, after.low)}, before {_range(before)}"
+        return gap, f"{what}always {_value(before, after.low)}, before {_ends(before)}"
     noise = _NOISE * math.sqrt(1 / before.finite + 1 / after.finite)
     location, spread = _normal_gaps(before, after)
     reach = 2 * gap + 0.02
     # Moments that moved far more than the rows did: a few values far out, or far out no longer.
     moved_ends = (before.low, before.high) != (after.low, after.high)
     if max(location, spread) > reach and gap < _FEW + noise and moved_ends:
-        return gap, f"{_range(after)}, before {_range(before)}"
+        return gap, f"{what}{_ends(after)}, before {_ends(before)}"
+    # A single value that came or went says more than the moments it drags along.
+    atoms = np.abs(after.slots / after.finite - before.slots / before.finite)[1::2]
+    if gap > noise and atoms.max() >= _ALL_BUT * gap:
+        return gap, _atom(before, after, int(np.argmax(atoms)))
     location, spread = (share if share <= reach else 0.0 for share in (location, spread))
     if spread > location and spread >= _ENOUGH * gap:
         return gap, _spread(before, after)
@@ -117,9 +124,9 @@ def _normal_gaps(before: ColumnProfile, after: ColumnProfile) -> tuple[float, fl
     if not all(map(math.isfinite, (before.mean, after.mean, before.std, after.std))) or not before.std:
         return math.inf, math.inf
     location = math.erf(abs(after.mean - before.mean) / before.std / 2 / math.sqrt(2))
-    ratio = after.std / before.std
-    if not ratio or abs(ratio - 1) < 1e-6:
-        return location, 0.0 if ratio else 0.5
+    ratio = min(max(after.std / before.std, 1e-9), 1e9)
+    if abs(ratio - 1) < 1e-6:
+        return location, 0.0
     at = math.sqrt(2 * math.log(ratio) / (1 - ratio**-2))
     return location, abs(math.erf(at / math.sqrt(2)) - math.erf(at / ratio / math.sqrt(2))) / 2
 
@@ -148,7 +155,7 @@ def _shape(before: ColumnProfile, after: ColumnProfile, place: int, gap: float) 
     Values beyond all earlier ones, else one value whose own share makes up the gap, else the median, else the share on
     one side of the widest gap.
     """
-    what = f"{_WHAT[before.bins.kind]} " if before.bins.kind in _WHAT else ""
+    what = _what(before)
     edges = before.bins.edges
     was, is_ = before.slots / before.finite, after.slots / after.finite
     if place == 0 or (place == len(was) - 2 and was[-1] == 0):
@@ -158,8 +165,7 @@ def _shape(before: ColumnProfile, after: ColumnProfile, place: int, gap: float) 
     atoms = np.abs(is_ - was)[1::2]
     most = int(np.argmax(atoms))
     if atoms[most] >= _ENOUGH * gap:
-        old, new = percents(float(was[2 * most + 1]), float(is_[2 * most + 1]))
-        return f"share of {what}{_value(before, float(edges[most]))} {old} -> {new}"
+        return _atom(before, after, most)
     medians = _median(before), _median(after)
     if abs(medians[1] - medians[0]) >= 0.2 * before.std:
         old, new = _values_of(before, *medians)
@@ -167,6 +173,12 @@ def _shape(before: ColumnProfile, after: ColumnProfile, place: int, gap: float) 
     # Slot 2i + 1 is *at* edge i; an even one ends just below the edge after it.
     old, new = percents(float(was[: place + 1].sum()), float(is_[: place + 1].sum()))
     return f"share {'up to' if place % 2 else 'below'} {what}{_value(before, float(edges[place // 2]))} {old} -> {new}"
+
+
+def _atom(before: ColumnProfile, after: ColumnProfile, edge: int) -> str:
+    slot = 2 * edge + 1
+    old, new = percents(*(float(column.slots[slot] / column.finite) for column in (before, after)))
+    return f"share of {_what(before)}{_value(before, float(before.bins.edges[edge]))} {old} -> {new}"
 
 
 def _median(column: ColumnProfile) -> float:
@@ -178,10 +190,13 @@ def _median(column: ColumnProfile) -> float:
     return (low + (column.high if place == 2 * len(edges) else float(edges[place // 2]))) / 2
 
 
-def _range(column: ColumnProfile) -> str:
-    low, high = _values_of(column, column.low, column.high)
-    what = f"{_WHAT[column.bins.kind]} " if column.bins.kind in _WHAT else ""
-    return f"{what}{low} to {high}"
+def _ends(column: ColumnProfile) -> str:
+    return " to ".join(_values_of(column, column.low, column.high))
+
+
+def _what(column: ColumnProfile) -> str:
+    """What the numbers are, where they are not the column's own values."""
+    return f"{_WHAT[column.bins.kind]} " if column.bins.kind in _WHAT else ""
 
 
 def _share(share: float, *others: float) -> str:

@@ -24,7 +24,7 @@ def percents(*shares: float) -> tuple[str, ...]:
 def _percent(share: float, least: int) -> str:
     if share in (0.0, 1.0):
         return f"{share:.0%}".replace("%", " %")
-    digits = max(least, 1 if 0 < share < 0.01 or 0.99 < share < 1 else 0)
+    digits = max(least, 1 if share < 0.0095 or share > 0.9905 else 0)
     smallest = 10.0**-digits
     if share * 100 < smallest / 2:
         return f"<{smallest:.{digits}f} %"

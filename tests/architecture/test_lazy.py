@@ -44,6 +44,15 @@ print(json.dumps(sorted({module.partition(".")[0] for module in sys.modules})))
 """
 
 
+PACKAGE = """
+import json, sys
+before = {module.partition(".")[0] for module in sys.modules}
+import controlplane
+loaded = {module.partition(".")[0] for module in sys.modules} - before
+print(json.dumps(sorted(loaded - set(sys.stdlib_module_names))))
+"""
+
+
 def probe(program: str, *arguments: str) -> object:
     """What `program` printed as JSON, in a fresh interpreter."""
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
@@ -60,6 +69,10 @@ def test_importing_any_module_loads_no_heavy_library() -> None:
     loaded_by = probe(IMPORT_EACH, json.dumps(sorted(set(names) - set(ON_PURPOSE))))
     assert isinstance(loaded_by, dict)
     assert {library: module for library, module in loaded_by.items() if library in HEAVY} == {}
+
+
+def test_importing_the_package_loads_nothing_but_the_package() -> None:
+    assert probe(PACKAGE) == ["controlplane"]
 
 
 def test_asking_for_help_loads_neither_a_heavy_library_nor_what_reads_data() -> None:

@@ -73,7 +73,8 @@ def test_a_thousand_bins_hide_little() -> None:
 
 def test_a_shift_of_everything_is_measured_whole_in_the_coarsest_bins() -> None:
     values = np.random.default_rng(1).normal(size=2000)
-    figure = wasserstein(*(lambda pair: (pair.before, pair.after))(binned(values, values + 0.5, 4)))
+    pair = binned(values, values + 0.5, 4)
+    figure = wasserstein(pair.before, pair.after)
     assert figure.estimate == pytest.approx(0.5 / values.std(), rel=1e-9)
 
 
@@ -138,6 +139,11 @@ def test_intervals_of_counts_hold_the_truth(name: str, shares: tuple[list[float]
         assert 0 <= figure.low <= figure.estimate <= figure.high
         held += figure.low <= truth + 1e-12 and truth <= figure.high + 1e-12
     assert held / TRIALS >= AT_LEAST
+
+
+def expected_v(p: list[float], q: list[float]) -> float:
+    """Cramer's V of 2000 and 600 rows that hold these shares to the row."""
+    return math.sqrt(chi_squared(2000 * np.array(p), 600 * np.array(q))[0] / 2600)
 
 
 def test_chi_squared_is_scipys_in_both_its_forms() -> None:
