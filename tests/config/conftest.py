@@ -54,6 +54,7 @@ class Drift:
     needs = frozenset({Need.PROFILE, Need.REFERENCE})
     measures: ClassVar = {"drift": MeasureSpec("distance", True, "how far a column moved")}
     default_limits = (Limit("drift", max=0.3),)
+    scored = ("location",)
 
 
 class Performance:
@@ -69,6 +70,7 @@ class Performance:
         "log_loss": MeasureSpec("nats", True, "how surprising the truth was"),
     }
     default_limits = ()
+    scored = ("accuracy",)
 
 
 @pytest.fixture(autouse=True)

@@ -40,7 +40,17 @@ MISTAKES = [
     (
         "owner: risk-team@example.org",
         "budget: {false_pages: 0, per: 90d}",
-        "3: false_pages is 0; it must be more than 0",
+        "3: budget.false_pages is 0; it must be more than 0.0",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "budget: {false_pages: 1, per: 90d, min_effect: 2}",
+        "3: budget.min_effect is 2; it must be at most 1.0",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "budget: {per: 90d}",
+        "3: missing key 'false_pages' in budget; so many on average",
     ),
     (
         "owner: risk-team@example.org",

@@ -92,6 +92,24 @@ def test_default_limits_are_on_declared_measures_in_the_right_direction(check: A
         assert check.measures[limit.measure].higher_is_worse == (limit.max is not None)
 
 
+def test_under_a_page_budget_only_limits_on_declared_measures_are_left(check: Any) -> None:
+    assert {limit.measure for limit in check.budget_limits} <= set(check.measures)
+    assert set(check.budget_limits) <= set(check.default_limits)
+
+
+def test_what_it_tells_a_page_budget_is_finite_and_declared(check: Any, fixture: Fixture) -> None:
+    sample = fixture.quiet(3)
+    found = check.statistics(sample, fixture.params, check.measure(sample, fixture.params))
+    assert bool(found) == bool(check.scored)
+    for one in found:
+        assert any(one.name.startswith(name) for name in check.scored)
+        assert math.isfinite(one.value) and one.n > 0 and one.variance > 0
+        assert one.side in (-1, 0, 1) and one.measure in check.measures
+    places = [(one.name, one.column) for one in found]
+    assert len(places) == len(set(places))
+    assert list(found) == list(check.statistics(sample, fixture.params, check.measure(sample, fixture.params)))
+
+
 def test_its_evidence_supports_rows_of_the_catalogue(check: Any) -> None:
     book = catalogue()
     assert check.evidence in book.vocabulary
