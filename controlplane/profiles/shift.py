@@ -17,6 +17,7 @@ _WHAT = {Kind.TEXT: "length", Kind.VECTOR: "vector mean"}
 _WORTH_SAYING = 0.05
 _ENOUGH = 0.7
 _ALL_BUT = 0.9
+_COMMON = 0.2
 _FEW = 0.05
 # Kolmogorov: the 95 % point of the distance of two samples of one distribution, times the root of their size.
 _NOISE = 1.36
@@ -107,9 +108,9 @@ def _values(before: ColumnProfile, after: ColumnProfile) -> tuple[float, str]:
     moved_ends = (before.low, before.high) != (after.low, after.high)
     if max(location, spread) > reach and gap < _FEW + noise and moved_ends:
         return gap, f"{what}{_ends(after)}, before {_ends(before)}"
-    # A single value that came or went says more than the moments it drags along.
+    # A common value that came or went says more than the moments it drags along.
     atoms = np.abs(after.slots / after.finite - before.slots / before.finite)[1::2]
-    if gap > noise and atoms.max() >= _ALL_BUT * gap:
+    if before.bins.kind is Kind.NUMERIC and gap > noise and atoms.max() >= max(_COMMON, _ALL_BUT * gap):
         return gap, _atom(before, after, int(np.argmax(atoms)))
     location, spread = (share if share <= reach else 0.0 for share in (location, spread))
     if spread > location and spread >= _ENOUGH * gap:

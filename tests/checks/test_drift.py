@@ -102,7 +102,7 @@ def test_it_says_what_moved_from_where_to_where(reference: Reference) -> None:
     assert re.fullmatch(r"mean 0\.01\d+ -> (1\.9|2\.0)\d* \(\+2 sd\)", of(measures, "x0").detail)
     assert re.match(r"spread 1(\.\d+)? -> (4\.9\d|5\.\d+) \(x", of(measures, "x1").detail)
     assert "unseen values ('new') in 50 % of rows" in of(measures, "city").detail
-    assert of(measures, "flag").detail == "share of false 70 % -> 0 %"
+    assert of(measures, "flag").detail == "share of true 30 % -> 100 %"
 
 
 def test_features_and_answers_are_compared_and_the_share_of_drifted_columns_is_given(reference: Reference) -> None:
