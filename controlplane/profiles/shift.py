@@ -19,6 +19,7 @@ _ENOUGH = 0.7
 _ALL_BUT = 0.9
 _COMMON = 0.2
 _FEW = 0.05
+_WIDE = 0.1
 # Kolmogorov: the 95 % point of the distance of two samples of one distribution, times the root of their size.
 _NOISE = 1.36
 
@@ -108,12 +109,14 @@ def _values(before: ColumnProfile, after: ColumnProfile) -> tuple[float, str]:
     moved_ends = (before.low, before.high) != (after.low, after.high)
     if max(location, spread) > reach and gap < _FEW + noise and moved_ends:
         return gap, f"{what}{_ends(after)}, before {_ends(before)}"
+    if before.bins.kind is Kind.NUMERIC and len(before.bins.edges) == 2 and not after.slots[::2].any():
+        return gap, _atom(before, after, 1)
     # A common value that came or went says more than the moments it drags along.
     atoms = np.abs(after.slots / after.finite - before.slots / before.finite)[1::2]
     if before.bins.kind is Kind.NUMERIC and gap > noise and atoms.max() >= max(_COMMON, _ALL_BUT * gap):
         return gap, _atom(before, after, int(np.argmax(atoms)))
     location, spread = (share if share <= reach else 0.0 for share in (location, spread))
-    if spread > location and spread >= _ENOUGH * gap:
+    if gap > noise and spread > location and spread >= _ENOUGH * gap:
         return gap, _spread(before, after)
     if location >= _ENOUGH * gap or (gap <= noise and location):
         return gap, _location(before, after)
@@ -168,7 +171,8 @@ def _shape(before: ColumnProfile, after: ColumnProfile, place: int, gap: float) 
     if atoms[most] >= _ENOUGH * gap:
         return _atom(before, after, most)
     medians = _median(before), _median(after)
-    if abs(medians[1] - medians[0]) >= 0.2 * before.std:
+    # Where hardly any value lies, a few rows move the median far.
+    if gap >= _WIDE and abs(medians[1] - medians[0]) >= 0.2 * before.std:
         old, new = _values_of(before, *medians)
         return f"median {what}{old} -> {new}"
     # Slot 2i + 1 is *at* edge i; an even one ends just below the edge after it.

@@ -36,8 +36,8 @@ def _percent(share: float, least: int) -> str:
 def numbers(*values: float) -> tuple[str, ...]:
     """Values with as few significant digits, from three to nine, as tell them apart.
 
-    >>> numbers(31.2456, 42.8), numbers(1000.01, 1000.02), numbers(3.0, 1e9), numbers(5.0, 5.0)
-    (('31.2', '42.8'), ('1000.01', '1000.02'), ('3', '1e+09'), ('5', '5'))
+    >>> numbers(31.2456, 42.8), numbers(1000.01, 1000.02), numbers(29612.4, 1e9), numbers(5.0, 5.0)
+    (('31.2', '42.8'), ('1000.01', '1000.02'), ('29612', '1e+09'), ('5', '5'))
     """
     for digits in range(3, 10):
         written = tuple(_number(value, digits) for value in values)
@@ -47,9 +47,10 @@ def numbers(*values: float) -> tuple[str, ...]:
 
 
 def _number(value: float, digits: int) -> str:
-    if 1000 <= abs(value) < 1e6 and float(value).is_integer():
-        return f"{value:.0f}"
-    return f"{value:.{max(digits, 4) if 1000 <= abs(value) < 10_000 else digits}g}"
+    if not 1e-3 <= abs(value) < 1e7:
+        return f"{value:.{digits}g}"
+    written = f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def moment(seconds: float) -> str:

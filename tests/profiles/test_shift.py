@@ -72,6 +72,13 @@ CASES = {
     "share": (["Online TA"] * 46 + ["x"] * 54, ["Online TA"] * 71 + ["x"] * 29, "share of 'Online TA' 46 % -> 71 %"),
     "unseen": (["a", "b"] * 50, ["a", "b"] * 46 + ["X", "Y"] * 4, "unseen values ('X', 'Y') in 8 % of rows"),
     "boolean": ([True] * 3 + [False] * 7, [True] * 8 + [False] * 2, "share of true 30 % -> 80 %"),
+    "zero and one": ([0, 1] * 50, [0] * 97 + [1] * 3, "share of 1 50 % -> 3 %"),
+    "a few rows where hardly any lie": (
+        np.append(grid(0, 0.01, 1010), grid(1, 0.01, 1000)),
+        np.append(grid(0, 0.01, 1000), grid(1, 0.01, 1010)),
+        "mean 0.498 -> 0.502 (+0.0099 sd)",
+    ),
+    "prices": (grid(29612.4, 500), grid(30007.7, 500), "mean 29612 -> 30008 (+0.79 sd)"),
     "text": (
         ["x" * (index % 9 + 3) + str(index) for index in range(100, 1000)],
         ["x" * (index % 9 + 4) + str(index) for index in range(100, 1000)],
