@@ -26,6 +26,8 @@ from controlplane.profiles.evidence import Evidence, Name
 from controlplane.profiles.promise import Promise
 
 MOST_NAMED = 3
+# Evidence grows without end while something is wrong; pictures of it need an end.
+SHOWN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +100,27 @@ def _judge_evidence(
             findings.append(Finding(result.check, Outcome.INCONCLUSIVE, why, version=result.version))
             continue
         n = max((measure.n for measure in result.measures), default=0)
-        if result.check in after.alarms:
-            findings.append(_moved(budget, result, promise, after, n))
-            continue
-        level = f"{levels.get(result.check, 0.0):.2g} of {promise.threshold:.3g}"
-        why = f"nothing moved beyond chance (evidence {level}, n={n})"
+        level = min(levels.get(result.check, 0.0), SHOWN * promise.threshold)
+        said = f"{level:.2g} of {promise.threshold:.3g}"
+        why = f"nothing moved beyond chance (evidence {said}, n={n})"
         if _overlaps(window, before):
-            why = f"the window overlaps the last one counted, so it adds no evidence ({level}, n={n})"
-        why += _short(promise)
-        findings.append(Finding(result.check, Outcome.PASS, why, version=result.version, n=n))
+            why = f"the window overlaps the last one counted, so it adds no evidence ({said}, n={n})"
+        outcome = None if result.check in after.alarms else Outcome.PASS
+        if outcome is None:
+            findings.append(_moved(budget, result, promise, after, n))
+            why = f"the page is open until what moved is back (evidence {said}, n={n})"
+        findings.append(
+            Finding(
+                result.check,
+                outcome,
+                why + _short(promise),
+                "evidence",
+                version=result.version,
+                n=n,
+                estimate=level,
+                limit=promise.threshold,
+            )
+        )
     return findings
 
 

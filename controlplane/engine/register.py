@@ -40,6 +40,8 @@ def _evidence(monitor: Monitor) -> dict[str, str]:
         for check in monitor.checks
         for limit in check.limits
     ]
+    if monitor.budget is not None:
+        limits.insert(0, f"page budget of {monitor.budget}")
     rows = {
         "monitor_plan": f"{monitor.model} is watched by {checks}, every window of {monitor.schedule.window}",
         "policy_version": f"configuration {monitor.digest[:12]}, reaction {monitor.reaction}",

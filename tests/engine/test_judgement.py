@@ -18,7 +18,7 @@ from controlplane.domain.monitor import (
     SourceSpec,
     Window,
 )
-from controlplane.domain.verdict import CheckResult, DetectorState, Measure, Outcome, Score
+from controlplane.domain.verdict import CheckResult, DetectorState, Finding, Measure, Outcome, Score
 from controlplane.engine.judgement import Judged, decide
 from controlplane.profiles.evidence import Evidence, accumulate
 from controlplane.profiles.promise import Promise
@@ -68,6 +68,20 @@ def outcomes(judged: Judged) -> dict[str, Outcome]:
     return {check.check: check.outcome for check in judged.verdict.checks}
 
 
+def failing(judged: Judged) -> Finding:
+    (finding,) = [each for each in judged.findings if each.outcome is Outcome.FAIL]
+    return finding
+
+
+def test_the_evidence_of_every_window_is_a_measure_held_against_the_threshold() -> None:
+    judged = days([drifted(-0.5)], [drifted(2.0)], *[[drifted(6.0)]] * 3)
+    rows = [next(each for each in one.findings if each.measure == "evidence") for one in judged]
+    assert [row.limit for row in rows] == [90.0] * 5 and [row.n for row in rows] == [500] * 5
+    levels = [row.estimate for row in rows if row.estimate is not None]
+    assert levels == sorted(levels) and levels[0] < 1 and levels[-1] == 900
+    assert [row.outcome for row in rows][:2] == [Outcome.PASS] * 2 and rows[-1].outcome is None
+
+
 def test_quiet_windows_pass_and_say_how_much_evidence_there_is() -> None:
     judged = days(*[[drifted(-0.5), performed(-0.5)]] * 3)[-1]
     assert outcomes(judged) == {"drift": Outcome.PASS, "performance": Outcome.PASS}
@@ -79,7 +93,7 @@ def test_quiet_windows_pass_and_say_how_much_evidence_there_is() -> None:
 def test_what_moved_is_said_largest_shift_first() -> None:
     judged = days(*[[drifted(4.0), performed(-0.5)]] * 3)[-1]
     assert outcomes(judged) == {"drift": Outcome.FAIL, "performance": Outcome.PASS}
-    (finding,) = [each for each in judged.findings if each.outcome is Outcome.FAIL]
+    finding = failing(judged)
     assert finding.why.startswith(
         "zip: share of 'A' 10.0% -> 50.0% (drift of zip 0.4 (0.35 to 0.45, n=500)); age: mean"
     )
@@ -89,13 +103,14 @@ def test_what_moved_is_said_largest_shift_first() -> None:
 
 def test_a_column_the_model_hardly_looks_at_comes_last() -> None:
     judged = days(*[[drifted(4.0, {"age": 1.0, "zip": 0.1})]] * 3)[-1]
-    assert judged.findings[-1].why.startswith("age: mean 31 -> 43")
+    assert failing(judged).why.startswith("age: mean 31 -> 43")
 
 
 def test_a_measure_of_the_whole_window_is_told_with_what_is_usual() -> None:
     judged = days(*[[performed(5.0)]] * 3)[-1]
-    assert judged.findings[-1].why.startswith("accuracy 0.71 (0.67 to 0.75, n=500), usually 0.83.")
-    assert (judged.findings[-1].measure, judged.findings[-1].column) == ("accuracy", None)
+    finding = failing(judged)
+    assert finding.why.startswith("accuracy 0.71 (0.67 to 0.75, n=500), usually 0.83.")
+    assert (finding.measure, finding.column) == ("accuracy", None)
 
 
 def test_a_page_of_one_check_hides_no_other_and_ends_by_itself() -> None:
@@ -147,7 +162,7 @@ def test_without_anything_to_learn_from_a_window_is_never_healthy(
 def test_a_short_reference_is_named_in_every_finding() -> None:
     short = Promise(90.0, 0.05, 90.0, 20)
     assert "40 fewer than the 60" in days([drifted(0.0)], promise=short)[0].findings[-1].why
-    assert "40 fewer than the 60" in days(*[[drifted(5.0)]] * 3, promise=short)[-1].findings[-1].why
+    assert "40 fewer than the 60" in failing(days(*[[drifted(5.0)]] * 3, promise=short)[-1]).why
 
 
 def test_an_explicit_limit_still_fails_by_itself() -> None:
