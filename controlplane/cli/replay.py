@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from controlplane.config import Settings
     from controlplane.domain.monitor import Monitor, Window
-    from controlplane.engine.pages import Backtest, Past
-    from controlplane.profiles.rates import Rate
+    from controlplane.engine.pages import Backtest, Past, Rate
 
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 LEVELS = "▁▂▃▄▅▆▇"
 LEGEND = "! a page opens  █ a page is open  ▁▂▃ evidence  · in order  w a warning  f a failure too few to page  ? blind"
 
@@ -47,6 +47,7 @@ def backtest(
             help="A stretch in which nothing was wrong, as days or ISO 8601 moments, TO left out; may be repeated.",
         ),
     ] = None,
+    until: Annotated[str | None, typer.Option(help="Where to stop, a day or an ISO 8601 moment; default: now.")] = None,
     as_json: Json = False,
 ) -> None:
     """Replay past windows: which pages there would have been, what they would have said, and how often.
@@ -60,12 +61,13 @@ def backtest(
     from controlplane.engine.backtest import replay, windows_of
 
     stretches = [_stretch(text) for text in healthy or ()]
+    end = None if until is None else _moment(until)
     chosen = settings()
     with open_app(chosen) as opened:
         context, watched = opened[0], pick(monitor, *opened)
         if job is not None:
             watched = _changed(job, chosen, watched)
-        windows = windows_of(context, watched, days)
+        windows = windows_of(context, watched, days, end)
         with _bar(f"replaying {monitor}", len(windows)) as (told, done):
             found = replay(context, watched, windows, stretches, told, done)
     if as_json:
@@ -74,11 +76,25 @@ def backtest(
         _show(watched, found, bool(stretches))
 
 
+def _moment(text: str) -> datetime:
+    """A moment in ISO 8601 with its zone; a day alone is its first moment in UTC."""
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(f"{text}T00:00Z" if DAY.fullmatch(text) else text)
+        if moment.tzinfo is None:
+            raise ValueError("it has no zone")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        said = f"--until is a day or an ISO 8601 moment with a zone, such as 2026-01-31T12:00Z; got {text!r} ({error})"
+        raise ConfigError(said) from None
+
+
 def _stretch(text: str) -> Window:
     """FROM/TO in ISO 8601; a day alone is its first moment in UTC."""
     from controlplane.domain.monitor import Window
 
-    moments = [f"{part}T00:00Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", part) else part for part in text.split("/")]
+    moments = [f"{part}T00:00Z" if DAY.fullmatch(part) else part for part in text.split("/")]
     try:
         return Window.parse("/".join(moments))
     except ValueError as error:
@@ -104,7 +120,7 @@ def _bar(text: str, total: int) -> Iterator[tuple[Callable[[str], None], Callabl
     screen = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task(text, total=total)
+        task = bar.add_task(f"{text} · starting", total=total)
 
         def done() -> None:
             bar.update(task, advance=1, description=text)
@@ -119,11 +135,11 @@ def _show(monitor: Monitor, found: Backtest, vouched: bool) -> None:
         (
             page.number,
             page.cause,
-            page.by,
+            ", ".join(page.by),
             page.version,
             _at(page.at),
             _at(page.closed_at),
-            ("false: " if page.vouched else "") + page.text,
+            ("false: " if page.false else "") + page.text,
         )
         for page in found.pages
     ]
@@ -143,37 +159,43 @@ def _lines(monitor: Monitor, found: Backtest, vouched: bool) -> Iterator[str]:
     """The summary, one sentence a line."""
     from controlplane.engine.pages import By
 
-    by = {kind: sum(page.by is kind for page in found.pages) for kind in By}
+    by = {kind: sum(kind in page.by for page in found.pages) for kind in By}
+    both = sum(len(page.by) > 1 for page in found.pages)
     yield (
-        f"{len(found.pages)} pages: {by[By.BUDGET]} of the page budget, {by[By.LIMIT]} of limits, "
-        f"{by[By.BLIND]} of blindness; blind in {found.blind()} of {len(found.windows)} windows"
+        f"{_count(len(found.pages))}: {by[By.BUDGET]} of the page budget, {by[By.LIMIT]} of limits"
+        + (f" ({both} of both)" if both else "")
+        + f", {by[By.BLIND]} of blindness; blind in {found.blind()} of {len(found.windows)} windows"
     )
     if found.before_rows:
         yield f"{found.before_rows} older windows left out: the source holds no rows before them"
     rates, days = found.rates, f"{found.rates.per.total_seconds() / 86_400:g} days"
     promised = f"; {monitor.budget} was asked for" if monitor.budget is not None else ""
     if monitor.budget is not None:
-        yield f"page rate of the budget: {_said(rates.budget, days, rates.windows[By.BUDGET])}{promised}"
-    yield f"page rate of limits: {_said(rates.limit, days, rates.windows[By.LIMIT])}"
+        yield f"page rate of the budget: {_said(rates.budget, days)}{promised}"
+    yield f"page rate of limits: {_said(rates.limit, days)}"
     if not vouched:
         yield "a page is false only if nothing was wrong: name such stretches with --healthy FROM/TO to measure that"
     if rates.false_budget is not None and monitor.budget is not None:
-        yield f"false pages of the budget: {_said(rates.false_budget, days, rates.false_windows[By.BUDGET])}{promised}"
+        yield f"false pages of the budget: {_said(rates.false_budget, days)}{promised}"
     if rates.false_limit is not None:
-        yield f"false pages of limits: {_said(rates.false_limit, days, rates.false_windows[By.LIMIT])}"
+        yield f"false pages of limits: {_said(rates.false_limit, days)}"
     for version in found.built:
         yield f"built and kept: the reference of version {version}"
     for note in found.notes:
         yield f"note: {note}"
 
 
-def _said(rate: Rate, days: str, windows: int) -> str:
+def _said(rate: Rate, days: str) -> str:
     if rate.estimate is None:
-        return "not one window could tell"
+        return "no window could tell"
     return (
         f"{rate.estimate:.3g} in {days} (95 % interval {rate.low:.3g} to {rate.high:.3g}; "
-        f"{rate.events} pages in {windows} windows)"
+        f"{_count(rate.pages)} in {rate.windows} windows)"
     )
+
+
+def _count(pages: int) -> str:
+    return "1 page" if pages == 1 else f"{pages} pages"
 
 
 def _strip(windows: Sequence[Past], width: int) -> Text:
@@ -192,10 +214,10 @@ def _cell(past: Past) -> tuple[float, str, str]:
     """How bad a window was, its mark, and its colour."""
     if past.opened:
         return 6, "!", "bold white on red"
-    if past.paged:
-        return 5, "█", "red"
     if not past.saw:
-        return 4, "?", "magenta"
+        return 5, "?", "magenta"
+    if past.paged:
+        return 4, "█", "red"
     if past.outcome == "FAIL":
         return 3, "f", "red"
     if past.outcome == "WARN":

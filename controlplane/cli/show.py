@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,7 +54,7 @@ def console(stderr: bool = False) -> Console:
 
 
 def print_json(value: object) -> None:
-    """One JSON object, moments in ISO 8601."""
+    """One JSON object, moments in ISO 8601, spans in seconds."""
     typer.echo(json.dumps(value, default=plain, indent=2))
 
 
@@ -64,6 +64,8 @@ def plain(value: object) -> object:
         from controlplane.domain.monitor import iso
 
         return iso(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Path):

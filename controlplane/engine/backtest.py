@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,22 +32,28 @@ MOST_WINDOWS = 20_000
 MOST_UNREADABLE = 3
 
 
-def windows_of(context: Context, monitor: Monitor, days: float) -> list[Window]:
-    """The complete windows of the last `days` days, oldest first; raises ConfigError for none or too many."""
-    schedule, now = monitor.schedule, context.now()
+def windows_of(context: Context, monitor: Monitor, days: float, until: datetime | None = None) -> list[Window]:
+    """The windows that were due in the `days` days before `until` (default: now), oldest first.
+
+    Raises ConfigError for none, or too many.
+    """
+    schedule, end = monitor.schedule, until or context.now()
+    if end > context.now():
+        raise ConfigError(f"{iso(end)} has not come yet; a backtest looks back")
+    when = f"the {days:g} days before {iso(end)}" if until else f"the last {days:g} days"
     try:
-        begin = now - timedelta(days=days)
+        begin = end - timedelta(days=days)
         starts = begin if schedule.starts is None else max(begin, schedule.starts)
-        found = due(replace(schedule, starts=starts, catch_up=MOST_WINDOWS + 1), None, now)
+        found = due(replace(schedule, starts=starts, catch_up=MOST_WINDOWS + 1), None, end)
     except OverflowError:
-        raise ConfigError(f"{days:g} days ago there was no calendar; ask for fewer") from None
+        raise ConfigError(f"no calendar reaches back to {when}") from None
     if len(found) > MOST_WINDOWS:
-        held = (now - found[1].start) / timedelta(days=1)
-        few = f"ask for {math.floor(held)} or fewer" if held >= 1 else "not even one day can be replayed"
-        raise ConfigError(f"{days:g} days hold more than {MOST_WINDOWS} windows of {monitor.name}; {few}")
+        held = math.floor((end - found[1].start) / timedelta(days=1))
+        few = f"ask for {held} or fewer" if held else "not even one day can be replayed"
+        raise ConfigError(f"{when} hold more than {MOST_WINDOWS} windows of {monitor.name}; {few}")
     if not found:
         said = f"; its schedule starts at {iso(schedule.starts)}" if schedule.starts and schedule.starts > begin else ""
-        raise ConfigError(f"no window of {monitor.name} lies in the last {days:g} days{said}")
+        raise ConfigError(f"no window of {monitor.name} lies in {when}{said}")
     return found
 
 
@@ -107,7 +113,7 @@ class _Line:
         self._open: dict[str, Incident] = {}
         self._pages: list[Page] = []
         self._past: list[Past] = []
-        self._unread: list[str] = []
+        self._before_rows, self._said = 0, ""
         self._foreign = 0
 
     def see(self, aside: Context, window: Window) -> Look:
@@ -141,12 +147,15 @@ class _Line:
 
     def fold(self, window: Window, seen: Look) -> None:
         """Judge what was seen, after all windows before it."""
-        if not seen.parts and not self._past:
+        if not seen.parts:
             found = next(result for result in seen.results if result.check == SOURCE)
-            self._unread.append(found.error or found.blind)
-            if found.error and len(self._unread) == MOST_UNREADABLE:
+            if found.blind and not self._past:
+                self._before_rows += 1
+                self._said = found.blind
+                return
+            read = any(past.n_rows for past in self._past)
+            if found.error and not read and len(self._past) + 1 == MOST_UNREADABLE:
                 raise SourceError(f"the first {MOST_UNREADABLE} windows could not be read: {found.error}")
-            return
         before = self._states.get(seen.tenure, DetectorState())
         judged = decide(self._monitor, window, seen.results, seen.version, seen.promise, before)
         self._states[seen.tenure] = judged.state
@@ -204,7 +213,8 @@ class _Line:
         """Everything that was seen, summed up."""
         if not any(past.saw for past in self._past):
             if not any(past.n_rows for past in self._past):
-                raise SourceError(f"no window could be read, the newest because: {self._last_word()}")
+                why = self._past[-1].why if self._past else self._said
+                raise SourceError(f"no window could be read, the newest because: {why}")
             raise CheckError(f"no check could see in any window, in the newest because: {self._past[-1].why}")
         if self._foreign:
             self._notes[
@@ -215,26 +225,24 @@ class _Line:
         per = None if budget is None else budget.per
         rates = measured(self._past, self._pages, per, bool(self._healthy))
         built = tuple(version for version, how in self._asked.items() if how == "built")
-        return Backtest(tuple(self._pages), tuple(self._past), rates, len(self._unread), built, tuple(self._notes))
-
-    def _last_word(self) -> str:
-        return self._past[-1].why if self._past else self._unread[-1]
+        return Backtest(tuple(self._pages), tuple(self._past), rates, self._before_rows, built, tuple(self._notes))
 
 
 def _within(windows: Iterable[Window], stretch: Window) -> bool:
     return any(stretch.start <= window.start and window.end <= stretch.end for window in windows)
 
 
-def _by(cause: str, findings: Sequence[Finding]) -> By:
+def _by(cause: str, findings: Sequence[Finding]) -> tuple[By, ...]:
     if cause == BLIND_CAUSE:
-        return By.BLIND
-    failed = [
-        finding
+        return (By.BLIND,)
+    limits = {
+        finding.limit
         for finding in findings
         if finding.check == cause and finding.outcome is Outcome.FAIL and not finding.dry_run
-    ]
+    }
     # Evidence has no limit of its own; whatever else fails was held against one.
-    return By.BUDGET if any(finding.limit is None for finding in failed) else By.LIMIT
+    found = [By.BUDGET] if None in limits else []
+    return (*found, By.LIMIT) if limits - {None} else tuple(found)
 
 
 def _saw(verdict: Verdict) -> bool:
@@ -245,4 +253,5 @@ def _level(judged: Judged, seen: Look) -> float | None:
     if seen.promise is None or not judged.state.evidence:
         return None
     evidence = Evidence.load(judged.state.evidence)
-    return 1.0 if evidence.alarm else min(1.0, math.log1p(evidence.level) / math.log1p(seen.promise.threshold))
+    most = max(evidence.levels().values(), default=0.0)
+    return 1.0 if evidence.alarms else min(1.0, math.log1p(most) / math.log1p(seen.promise.threshold))

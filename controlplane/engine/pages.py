@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
 from controlplane.domain.monitor import Window
 from controlplane.domain.verdict import Outcome
-from controlplane.profiles.rates import Rate
+from controlplane.profiles.rates import poisson_interval
 
 PERIOD = timedelta(days=90)
 
@@ -26,13 +27,12 @@ class By(StrEnum):
 class Page:
     """An incident that would have opened: when, by which window, and what it would have said.
 
-    `by` is the budget where its evidence alone was enough. `vouched` says that the owner knows that nothing was wrong
-    then; such a page, unless it is of blind checks, is a false one.
+    `by` names everything that was enough for it; `vouched` says that the owner knows that nothing was wrong then.
     """
 
     number: int
     cause: str
-    by: By
+    by: tuple[By, ...]
     window: Window
     at: datetime
     text: str
@@ -40,6 +40,11 @@ class Page:
     vouched: bool
     closed_at: datetime | None = None
     closed_text: str = ""
+
+    @property
+    def false(self) -> bool:
+        """Whether it spoke of something wrong when the owner knows that nothing was."""
+        return self.vouched and By.BLIND not in self.by
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +69,32 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """Pages in `per`: of the budget and of limits, and those of them that came while nothing was wrong.
+class Rate:
+    """How often pages came in the span of `Rates.per`; None where no window could have paged.
 
-    A rate's time is that of the windows in which such a page could come: `windows` counts them.
+    `windows` counts those that could: blind ones are none of them. `low` to `high` is the exact 95 % interval if pages
+    come independently of one another.
+    """
+
+    pages: int
+    windows: int
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Pages in `per`: of the budget and of limits; a page that both call for is counted as one of each.
+
+    The false ones are those that came while nothing was wrong; None where nobody vouched for that.
     """
 
     per: timedelta
     budget: Rate
     limit: Rate
-    windows: dict[By, int]
     false_budget: Rate | None = None
     false_limit: Rate | None = None
-    false_windows: dict[By, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,35 +118,26 @@ class Backtest:
 
 
 def measured(windows: Sequence[Past], pages: Sequence[Page], per: timedelta | None, vouched: bool) -> Rates:
-    """How often pages came in `per` (90 days where nobody asks for another span).
-
-    Blind windows are no time in which one could come, and pages of blind checks are not counted.
-    """
+    """How often pages came in `per` (None: 90 days), and how often false ones, if somebody `vouched`."""
     per = per or PERIOD
-
-    def of(by: By, healthy: bool) -> tuple[Rate, int]:
-        watched = [
-            past.window
-            for past in windows
-            if (past.counted if by is By.BUDGET else past.saw) and (past.vouched or not healthy)
-        ]
-        found = sum(page.by is by and (page.vouched or not healthy) for page in pages)
-        return Rate.of(found, _covered(watched) / per), len(watched)
-
-    budget, limit = of(By.BUDGET, False), of(By.LIMIT, False)
-    rates = Rates(per, budget[0], limit[0], {By.BUDGET: budget[1], By.LIMIT: limit[1]})
+    rates = Rates(per, rate(By.BUDGET, windows, pages, per), rate(By.LIMIT, windows, pages, per))
     if not vouched:
         return rates
-    budget, limit = of(By.BUDGET, True), of(By.LIMIT, True)
-    counts = {By.BUDGET: budget[1], By.LIMIT: limit[1]}
-    return replace(rates, false_budget=budget[0], false_limit=limit[0], false_windows=counts)
+    windows, pages = [past for past in windows if past.vouched], [page for page in pages if page.vouched]
+    return replace(
+        rates,
+        false_budget=rate(By.BUDGET, windows, pages, per),
+        false_limit=rate(By.LIMIT, windows, pages, per),
+    )
 
 
-def _covered(windows: Iterable[Window]) -> timedelta:
-    """The time that windows in order cover; what two of them share is counted once."""
-    covered, until = timedelta(0), datetime.min
-    for window in windows:
-        start = window.start if until == datetime.min else max(window.start, until)
-        covered += max(window.end - start, timedelta(0))
-        until = window.end
-    return covered
+def rate(by: By, windows: Sequence[Past], pages: Sequence[Page], per: timedelta) -> Rate:
+    """The rate of one kind of page over windows in order; time that two of them share is counted once."""
+    count = sum(by in page.by for page in pages)
+    watched = [past.window for past in windows if (past.counted if by is By.BUDGET else past.saw)]
+    if not watched:
+        return Rate(count, 0, None, None, None)
+    shared = sum((max(timedelta(0), one.end - two.start) for one, two in pairwise(watched)), timedelta(0))
+    time = (sum((window.end - window.start for window in watched), timedelta(0)) - shared) / per
+    low, high = poisson_interval(count)
+    return Rate(count, len(watched), count / time, low / time, high / time)
