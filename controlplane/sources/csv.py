@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -38,7 +38,7 @@ def scan(opened: Callable[[], BinaryIO], where: str, wanted: Wanted) -> Part | N
     if wanted.event_time in types:
         types[wanted.event_time] = EVENT_TIME
 
-    def read(agreed: Types) -> Iterator[pa.RecordBatch]:
+    def read(agreed: Types) -> Generator[pa.RecordBatch, None, None]:
         for batch in _text(opened, where, wanted, names):
             with reading(where):
                 rows = retyped(batch, agreed)

@@ -15,7 +15,7 @@ from fsspec.utils import infer_compression
 from controlplane.domain.monitor import Columns, Window
 from controlplane.errors import SourceError, masked
 from controlplane.sources import csv, parquet
-from controlplane.sources.part import Wanted, agree
+from controlplane.sources.part import Wanted, agree, ahead
 from controlplane.sources.sentences import reading
 
 _SCANS = {"parquet": parquet.scan, "csv": csv.scan}
@@ -84,7 +84,7 @@ class Files:
                 parts.append(part)
         agreed = agree(part.types for part in parts)
         for part in parts:
-            yield from part.read(agreed)
+            yield from ahead(part.read(agreed))
 
     def _paths(self, system: Any, root: str) -> list[str]:
         if fsspec.core.has_magic(root) and not system.exists(root):

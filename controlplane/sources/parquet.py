@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from datetime import UTC, date, datetime, time
 from typing import BinaryIO
 
@@ -40,7 +40,7 @@ def scan(opened: Callable[[], BinaryIO], where: str, wanted: Wanted) -> Part | N
     if wanted.event_time in types:
         types[wanted.event_time] = EVENT_TIME
 
-    def read(agreed: Types) -> Iterator[pa.RecordBatch]:
+    def read(agreed: Types) -> Generator[pa.RecordBatch, None, None]:
         with reading(where), opened() as file:
             parquet = ParquetFile(
                 file, metadata=metadata, pre_buffer=False, buffer_size=BUFFER_BYTES, read_dictionary=text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -55,7 +57,22 @@ class Part:
     """A file that may hold rows of the window: the types of its columns, and its rows once all types are agreed."""
 
     types: Types
-    read: Callable[[Types], Iterator[pa.RecordBatch]]
+    read: Callable[[Types], Generator[pa.RecordBatch, None, None]]
+
+
+def ahead(batches: Generator[pa.RecordBatch, None, None]) -> Iterator[pa.RecordBatch]:
+    """The same batches, each read while the one before it is being used.
+
+    One batch is held beside the one in use. Whoever stops early waits for that one alone.
+
+    >>> [len(batch) for batch in ahead(pa.record_batch({"a": range(n)}) for n in (2, 1))]
+    [2, 1]
+    """
+    with closing(batches), ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
 
 
 def agree(parts: Iterable[Types]) -> dict[str, pa.DataType]:
