@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from controlplane.profiles.digests import feed
 from controlplane.profiles.kinds import Floats, Kind, kind_of, numbers_of, tally
+from controlplane.profiles.lattice import snapped
 
 Batches = Callable[[], Iterator[pa.RecordBatch]]
 
@@ -29,9 +30,12 @@ _THINNED = 1 << 16
 class ColumnBins:
     """Where one column's values are counted.
 
-    On a line, k sorted `edges` (all of them observed values) make 2k + 1 slots: below the first edge, then in turn *at*
-    an edge and *between* it and the next, then above the last. So a distribution function is known exactly at
-    every edge from both sides, and atoms such as zero keep a slot of their own. Otherwise one slot a category.
+    On a line, k sorted `edges` make 2k + 1 slots: below the first edge, then in turn *at* an edge and *between* it and
+    the next, then above the last. The outermost edges are the reference's smallest and largest value. The others are
+    observed values too, so that atoms such as zero keep a slot of their own and a distribution function is known
+    exactly at every edge from both sides; or, where no value is common, multiples of a `step` that is not 0. Then what
+    lies at such an edge counts with what is above it, and the function is known exactly just below. Otherwise one slot
+    a category.
     """
 
     name: str
@@ -40,6 +44,7 @@ class ColumnBins:
     edges: Floats = field(default_factory=lambda: np.empty(0))
     categories: tuple[str, ...] = ()
     length: int | None = None
+    step: float = 0.0
 
     @property
     def origin(self) -> float:
@@ -83,6 +88,7 @@ class Bins:
         for column in self.columns:
             feed(digest, [column.name, column.kind.value, column.type, column.length, list(column.categories)])
             feed(digest, column.edges)
+            feed(digest, column.step)
         return digest.hexdigest()
 
 
@@ -92,7 +98,8 @@ def fit_bins(
     """Fit the bins of `columns` (None: every one but the `ignored`) in one pass over a reference.
 
     Up to `max_bins` distinct numbers each become an edge, and then every statistic on the bins is exact; past that
-    the edges are that many of the reference's quantiles. Memory stays bounded however long the reference is.
+    the edges are that many of the reference's quantiles, or stand close by them. Memory stays bounded however long the
+    reference is.
 
     >>> bins = fit_bins(lambda: iter([pa.record_batch({"age": [30, 40, 40], "sex": ["f", "m", "f"]})]))
     >>> bins["age"].edges, bins["sex"].categories
@@ -163,9 +170,11 @@ class _Fit:
         if self.kind is Kind.CATEGORICAL:
             if self.names is not None and not self._open(self.names):
                 return ColumnBins(self.name, self.kind, type_, categories=tuple(sorted(self.names)))
-            return ColumnBins(self.name, Kind.TEXT, type_, self.line.edges())
+            edges, step = self.line.edges()
+            return ColumnBins(self.name, Kind.TEXT, type_, edges, step=step)
         length = max(self.lengths, key=lambda size: (self.lengths[size], size), default=None)
-        return ColumnBins(self.name, self.kind, type_, self.line.edges(), length=length)
+        edges, step = self.line.edges()
+        return ColumnBins(self.name, self.kind, type_, edges, length=length, step=step)
 
     def _open(self, names: dict[str, int]) -> bool:
         once = sum(count == 1 for count in names.values())
@@ -198,9 +207,11 @@ class _Line:
             self.parts = [np.concatenate(self.parts)[::2]]
             self.held, self.stride = len(self.parts[0]), 2 * self.stride
 
-    def edges(self) -> Floats:
+    def edges(self) -> tuple[Floats, float]:
+        """The edges, and their step where they stand on a lattice."""
         if self.distinct is not None:
-            return self.distinct
+            return self.distinct, 0.0
         values = np.sort(np.concatenate(self.parts))
         inner = values[np.linspace(0, len(values) - 1, self.max_bins - 2).round().astype(np.intp)]
-        return np.unique(np.concatenate(([self.low], inner, [self.high])))
+        on_lattice = snapped(values, inner, self.low, self.high)
+        return on_lattice or (np.unique(np.concatenate(([self.low], inner, [self.high]))), 0.0)

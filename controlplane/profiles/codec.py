@@ -13,13 +13,14 @@ from controlplane.profiles.column import ColumnProfile
 from controlplane.profiles.kinds import Kind
 from controlplane.profiles.profile import COUNTS, MOMENTS, Profile, numbers_in
 
-FORMAT = "controlplane-profile-1"
+FORMAT = "controlplane-profile-2"
 _SCHEMA = pa.schema(
     [
         ("name", pa.string()),
         ("kind", pa.string()),
         ("type", pa.string()),
         ("length", pa.int64()),
+        ("step", pa.float64()),
         ("edges", pa.list_(pa.float64())),
         ("categories", pa.list_(pa.string())),
         ("slots", pa.list_(pa.int64())),
@@ -64,6 +65,7 @@ def _row(column: ColumnProfile) -> dict[str, Any]:
         "kind": bins.kind.value,
         "type": bins.type,
         "length": bins.length,
+        "step": bins.step,
         "edges": bins.edges,
         "categories": bins.categories,
         "slots": column.slots,
@@ -103,6 +105,7 @@ def _column(table: pa.Table, index: int) -> ColumnProfile:
         cell("edges").values.to_numpy(),
         tuple(cell("categories").as_py()),
         cell("length").as_py(),
+        cell("step").as_py(),
     )
     numbers = {name: cell(name).as_py() for name in (*COUNTS, *MOMENTS)}
     return ColumnProfile(bins, cell("slots").values.to_numpy(), **numbers, examples=tuple(cell("examples").as_py()))

@@ -49,7 +49,7 @@ def exact_pair(name: str, before: Sequence[pa.Array], after: Sequence[pa.Array])
         return _counted(bins, before, after)
     one, two = _numbers(before, bins.kind), _numbers(after, bins.kind)
     finite = np.concatenate((one[np.isfinite(one)], two[np.isfinite(two)]))
-    line = replace(bins, kind=Kind.NUMERIC, edges=np.unique(finite) + 0.0)
+    line = replace(bins, kind=Kind.NUMERIC, edges=np.unique(finite) + 0.0, step=0.0)
     sides = []
     for values, arrays in ((one, before), (two, after)):
         counted = summarise(pa.array(values), line)
@@ -58,7 +58,12 @@ def exact_pair(name: str, before: Sequence[pa.Array], after: Sequence[pa.Array])
         wrong = sum(_wrong_length(array, bins) for array in arrays)
         sides.append(
             replace(
-                counted, bins=replace(bins, edges=line.edges), n=rows, nulls=nulls, absent=absent, wrong_length=wrong
+                counted,
+                bins=replace(line, kind=bins.kind),
+                n=rows,
+                nulls=nulls,
+                absent=absent,
+                wrong_length=wrong,
             )
         )
     whole = all(pa.types.is_integer(array.type) and not array.null_count for array in (*before, *after))

@@ -22,7 +22,7 @@ from controlplane.profiles.hashing import hash_rows
 from controlplane.profiles.profile import Profile, ProfileBuilder
 from controlplane.profiles.sampling import Sampler
 
-FORMAT = "controlplane-reference-1"
+FORMAT = "controlplane-reference-2"
 
 
 @dataclass(frozen=True, eq=False)

@@ -133,7 +133,7 @@ def test_edges_are_the_distinct_values_while_they_fit_and_quantiles_after() -> N
     assert bins["day"].edges.tolist() == list(range(31))
     edges = bins["x"].edges
     assert len(edges) <= 512 and edges[0] == values.min() and edges[-1] == values.max()
-    assert np.isin(edges, values).all()
+    assert bins["x"].step > 0 and not (edges[1:-1] % bins["x"].step).any()
     share = np.histogram(values, edges)[0] / len(values)
     assert share.max() < 2 / 510
 
