@@ -43,6 +43,7 @@ class Slow:
     needs = frozenset({Need.ROWS})
     measures = {"rows": MeasureSpec("rows", False, "how many rows there are")}
     default_limits = (Limit("rows", min=1),)
+    scored = ()
     evidence = "data_quality"
     replayable = False
 
