@@ -23,6 +23,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from errno import ENOMEM
 from importlib import import_module
@@ -35,10 +36,9 @@ from controlplane.errors import ControlPlaneError, NotEnoughData
 
 QUIET = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "HF_HUB_OFFLINE": "1"}
 
-_START_SECONDS = 120.0
-_CLOSE_SECONDS = 2.0
+_START_SECONDS, _CLOSE_SECONDS = 120.0, 2.0
 _TASKS_EACH = 200
-_SENTENCE = 400
+_SENTENCE, _AWAKE = 400, 0.5
 _log = logging.getLogger(__name__)
 # multiprocessing reads a dead child's exit code from a pipe, once: two threads that look at a time lose it.
 _processes = threading.Lock()
@@ -119,6 +119,8 @@ class Workers:
         """Run the tasks, as many at a time as there are children, and return their results in the order given."""
         futures = [self.submit(task.fn, *task.args, timeout=task.timeout, memory=task.memory) for task in tasks]
         try:
+            while wait_for(futures, _AWAKE).not_done:  # another thread may take a Ctrl-C; it is raised on waking
+                pass
             return [future.result() for future in futures]
         finally:
             for future in futures:

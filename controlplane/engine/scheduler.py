@@ -15,6 +15,8 @@ from controlplane.errors import ControlPlaneError
 
 _log = logging.getLogger(__name__)
 
+AWAKE = 0.5
+
 
 @contextmanager
 def stopping_on_signals() -> Iterator[threading.Event]:
@@ -51,7 +53,9 @@ def serve(context: Context, every: float, stop: threading.Event) -> None:
     )
     ticks.start()
     _log.info("watching %s; looking every %g s", ", ".join(sorted(context.monitors)) or "nothing", every)
-    stop.wait()
+    # A signal may be taken by another thread; Python runs its handler here, once this thread wakes up.
+    while not stop.wait(AWAKE):
+        pass
     ticks.shutdown(wait=True)
 
 
