@@ -12,11 +12,12 @@ from controlplane.errors import CheckError, NotEnoughData
 from controlplane.ports import MeasureSpec, Need, Sample
 from controlplane.profiles import ColumnProfile, Kind
 from controlplane.profiles.compare import jensen_shannon, ks, presence, total_variation
-from controlplane.profiles.figures import figures
+from controlplane.profiles.figures import psi_of
 from controlplane.profiles.intervals import Figure
 from controlplane.profiles.pairs import binned_pair
 from controlplane.profiles.scores import MOMENTS, Statistic, statistics
 from controlplane.profiles.shift import describe_shift
+from controlplane.profiles.transport import wasserstein
 
 
 @dataclass(frozen=True)
@@ -106,5 +107,8 @@ def _compare(before: ColumnProfile, after: ColumnProfile, params: DriftParams) -
         return total_variation(before, after), moved
     if params.statistic == "auto":
         return ks(before, after), moved
-    found = figures(binned_pair(before, after))
-    return found.get(params.statistic, found.get("psi", presence(before, after))), moved
+    if params.statistic == "wasserstein" and before.finite and after.finite:
+        return wasserstein(before, after), moved
+    if counted or (before.finite and after.finite):
+        return psi_of(*binned_pair(before, after).cells), moved
+    return presence(before, after), moved

@@ -36,7 +36,7 @@ def build_reference(
     version: Annotated[str | None, typer.Option(help="The model version; default: the alias's holder.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Build the reference profile of a version, and keep it in MLflow."""
+    """Build the reference profile of a version, keep it in MLflow, and say what it promises of a page budget."""
     from controlplane.app import open_app
     from controlplane.engine import references
     from controlplane.engine.look import see

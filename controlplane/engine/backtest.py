@@ -24,7 +24,7 @@ from controlplane.engine.look import REGISTRY, SOURCE, Look, Tenure, look_at
 from controlplane.engine.pages import Backtest, By, Page, Past, measured
 from controlplane.engine.schedule import due
 from controlplane.errors import CheckError, ConfigError, SourceError
-from controlplane.profiles.evidence import Evidence
+from controlplane.profiles.detector import EDetector
 from controlplane.store import records
 from controlplane.store.runs import seed_of
 
@@ -252,6 +252,6 @@ def _saw(verdict: Verdict) -> bool:
 def _level(judged: Judged, seen: Look) -> float | None:
     if seen.promise is None or not judged.state.evidence:
         return None
-    evidence = Evidence.load(judged.state.evidence)
+    evidence = EDetector.load(judged.state.evidence)
     most = max(evidence.levels().values(), default=0.0)
     return 1.0 if evidence.alarms else min(1.0, math.log1p(most) / math.log1p(seen.promise.threshold))

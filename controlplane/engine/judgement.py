@@ -21,8 +21,8 @@ from controlplane.domain.verdict import (
     judge,
     scores_of,
 )
-from controlplane.profiles import evidence
-from controlplane.profiles.evidence import Evidence, Name
+from controlplane.profiles import detector
+from controlplane.profiles.detector import EDetector, Name
 from controlplane.profiles.promise import Promise
 
 MOST_NAMED = 3
@@ -58,10 +58,10 @@ def decide(
     state = before
     if monitor.budget is not None:
         own = _own(monitor, results, version)
-        after = Evidence.load(before.evidence) if before.evidence else Evidence()
+        after = EDetector.load(before.evidence) if before.evidence else EDetector()
         if promise is not None and not _overlaps(window, before):
             scores = tuple(score for result in own for score in result.scores)
-            after = evidence.accumulate(after, {_name(score): score.value for score in scores}, promise.threshold)
+            after = detector.accumulate(after, {_name(score): score.value for score in scores}, promise.threshold)
         findings += _judge_evidence(monitor.budget, own, promise, after, window, before)
         if scores:
             state = replace(before, evidence=after.dump(), until=window.end.isoformat())
@@ -88,7 +88,7 @@ def _judge_evidence(
     budget: Budget,
     results: Sequence[CheckResult],
     promise: Promise | None,
-    after: Evidence,
+    after: EDetector,
     window: Window,
     before: DetectorState,
 ) -> list[Finding]:
@@ -124,7 +124,7 @@ def _judge_evidence(
     return findings
 
 
-def _moved(budget: Budget, result: CheckResult, promise: Promise, after: Evidence, n: int) -> Finding:
+def _moved(budget: Budget, result: CheckResult, promise: Promise, after: EDetector, n: int) -> Finding:
     """What raised the alarm, the largest shift times importance first, in one line."""
     scores = {_name(score): score for score in result.scores}
     ranked: dict[tuple[str, str | None], Measure | None] = {}
@@ -169,7 +169,7 @@ def _weight(measure: Measure | None, importance: Mapping[str, float]) -> float:
     return abs(measure.estimate) * (importance.get(measure.column, 1.0) if measure.column else 1.0)
 
 
-def _say(measure: Measure | None, place: tuple[str, str | None], scores: Mapping[Name, Score], after: Evidence) -> str:
+def _say(measure: Measure | None, place: tuple[str, str | None], scores: Mapping[Name, Score], after: EDetector) -> str:
     moved = [scores[name] for name in after.moved if name in scores]
     mine = [score for score in moved if (score.measure, score.column) == place]
     words = ", ".join(f"{score.name} {'up' if score.side > 0 else 'down'}" for score in mine)

@@ -10,7 +10,7 @@ import numpy as np
 
 from controlplane.profiles.blocks import Blocks
 from controlplane.profiles.calibration import LEAST_BLOCKS, calibrate
-from controlplane.profiles.evidence import SHIFTS, step
+from controlplane.profiles.detector import SHIFTS, step
 from controlplane.profiles.kinds import Floats, Ints
 from controlplane.profiles.rates import poisson_interval
 
@@ -69,7 +69,7 @@ def promise(blocks: Blocks, horizon: float, min_effect: float, seed: int = 0) ->
     end of the 95 % interval of the replays' pages is within half of the budget. Means of the two parts differ by more
     than those of a whole reference and new windows would; the excess is taken off. A reference too short to be replayed
     gets `horizon` itself: there the mean time to a page is at least that long wherever the scores are what a
-    calibration means them to be (see `evidence.accumulate`).
+    calibration means them to be (see `detector.accumulate`).
     """
     made = Promise(horizon, min_effect, horizon, len(blocks))
     if len(blocks) < 3 * LEAST_BLOCKS // 2 or not blocks.keys:

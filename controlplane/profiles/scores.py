@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from controlplane.profiles.column import ColumnProfile
+from controlplane.profiles.compare import on_line
+from controlplane.profiles.distances import shares
 from controlplane.profiles.kinds import Floats, Kind
 from controlplane.profiles.profile import Profile
 
@@ -70,7 +72,7 @@ def statistics(reference: Profile, window: Profile, columns: tuple[str, ...], me
 
 
 def _moments(before: ColumnProfile, after: ColumnProfile) -> Iterator[tuple[str, float, float]]:
-    was, is_ = _shares_on_line(before), _shares_on_line(after)
+    was, is_ = shares(on_line(before)), shares(on_line(after))
     # A column of few values, told apart by Simpson's index, has no more ways to move than those less one.
     ways = min(max(math.ceil(1 / float(was @ was)) - 1, 1), len(MOMENTS))
     polynomials = _legendre(np.cumsum(was) - was / 2)[:ways]
@@ -92,12 +94,6 @@ def _legendre(ranks: Floats) -> Floats:
             3 * ((35 * square - 30) * square + 3) / 8,
         )
     )
-
-
-def _shares_on_line(column: ColumnProfile) -> Floats:
-    counts = np.concatenate(([column.neg_inf], column.slots, [column.pos_inf]))
-    shares: Floats = counts / max(int(counts.sum()), 1)
-    return shares
 
 
 def _shares(before: ColumnProfile, after: ColumnProfile) -> Iterator[tuple[str, float, float]]:

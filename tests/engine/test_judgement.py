@@ -20,7 +20,7 @@ from controlplane.domain.monitor import (
 )
 from controlplane.domain.verdict import CheckResult, DetectorState, Finding, Measure, Outcome, Score
 from controlplane.engine.judgement import Judged, decide
-from controlplane.profiles.evidence import Evidence, accumulate
+from controlplane.profiles.detector import EDetector, accumulate
 from controlplane.profiles.promise import Promise
 
 DAY = timedelta(days=1)
@@ -174,7 +174,7 @@ def test_an_explicit_limit_still_fails_by_itself() -> None:
 
 def test_the_state_can_be_folded_again_from_the_scores_of_each_window() -> None:
     judged = days(*[[drifted(1.0), performed(0.5)]] * 4, *[[drifted(4.0), performed(-0.5)]] * 3)
-    evidence = Evidence()
+    evidence = EDetector()
     for each in judged:
         told = {(score.check, score.name, score.column, score.side): score.value for score in each.scores if score.side}
         evidence = accumulate(evidence, told, PROMISE.threshold)

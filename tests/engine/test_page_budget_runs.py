@@ -16,7 +16,7 @@ from controlplane.domain.monitor import Monitor
 from controlplane.engine import cycle, references, register
 from controlplane.engine.context import Context
 from controlplane.engine.run import Run
-from controlplane.profiles.evidence import Evidence, accumulate
+from controlplane.profiles.detector import EDetector, accumulate
 from controlplane.store import records, runs
 from controlplane.store.tables import DetectorRow, ScoreRow
 
@@ -112,7 +112,7 @@ def test_the_stored_state_can_be_folded_again_from_the_stored_scores(budgeted: C
             state = runs.load_state(session, key)
             made = references.promise_of(records.newest_reference(session, monitor_of(context)))
         assert made is not None and held > 4 * 20
-        again = Evidence()
+        again = EDetector()
         for scores in windows:
             told = {(one.check, one.name, one.column, one.side): one.value for one in scores if one.side}
             again = accumulate(again, told, made.threshold)

@@ -17,7 +17,7 @@ from scipy import stats
 from controlplane.profiles import Bins, Profile, ProfileBuilder, fit_bins
 from controlplane.profiles.blocks import Blocks, Key, collect
 from controlplane.profiles.calibration import Calibration, calibrate
-from controlplane.profiles.evidence import Evidence, Name, accumulate, step
+from controlplane.profiles.detector import EDetector, Name, accumulate, step
 from controlplane.profiles.promise import ENOUGH_BLOCKS, promise
 from controlplane.profiles.scores import Statistic, statistics
 
@@ -242,14 +242,14 @@ OTHER: Name = ("performance", "accuracy", None, -1)
 
 def test_folding_the_scores_again_gives_the_same_state_to_the_last_bit() -> None:
     rng, windows = np.random.default_rng(13), []
-    state = Evidence()
+    state = EDetector()
     for index in range(120):
         shift = 2.5 if 60 <= index < 80 else 0.0
         windows.append({SCORE: float(rng.normal() + shift), OTHER: float(rng.normal())})
         if index % 7 == 0:
             windows[-1].pop(OTHER)
-        state = accumulate(Evidence.load(state.dump()), windows[-1], 90)
-    again = Evidence()
+        state = accumulate(EDetector.load(state.dump()), windows[-1], 90)
+    again = EDetector()
     for scores in windows:
         again = accumulate(again, scores, 90)
     assert again.dump() == state.dump()
@@ -257,14 +257,14 @@ def test_folding_the_scores_again_gives_the_same_state_to_the_last_bit() -> None
 
 def test_checks_weigh_the_same_however_many_scores_they_hand_in() -> None:
     many: dict[Name, float] = {("drift", "location", f"c{index}", 1): -9.0 for index in range(99)}
-    state = accumulate(Evidence(), {**many, OTHER: 4.0}, 1e9)
+    state = accumulate(EDetector(), {**many, OTHER: 4.0}, 1e9)
     assert state.levels()["performance"] == pytest.approx(
-        accumulate(Evidence(), {OTHER: 4.0}, 1e9).levels()["performance"] / 2
+        accumulate(EDetector(), {OTHER: 4.0}, 1e9).levels()["performance"] / 2
     )
 
 
 def test_a_page_lasts_until_what_moved_is_back_and_then_starts_afresh() -> None:
-    state = Evidence()
+    state = EDetector()
     for score in (6.0, 6.0, 6.0):
         state = accumulate(state, {SCORE: score, OTHER: -1.0}, 90)
     assert list(state.moved) == [SCORE]

@@ -11,7 +11,7 @@ from streams import TIME
 from controlplane.profiles import Profile, ProfileBuilder, fit_bins
 from controlplane.profiles.blocks import collect
 from controlplane.profiles.calibration import calibrate
-from controlplane.profiles.evidence import Evidence, accumulate, names_of
+from controlplane.profiles.detector import EDetector, accumulate
 from controlplane.profiles.promise import promise
 from controlplane.profiles.scores import statistics
 
@@ -36,8 +36,8 @@ class Ours:
         blocks = collect(timedelta(days=1), starts, found)
         self._calibration = calibrate(blocks, MIN_EFFECT)
         self._threshold = promise(blocks, budget_windows, MIN_EFFECT, seed).threshold
-        self._names = [name for side in names_of(self._calibration.keys) for name in side]
-        self._state = Evidence()
+        self._names = [(key.check, key.name, key.column, side) for side in (1, -1) for key in self._calibration.keys]
+        self._state = EDetector()
 
     def step(self, window: pa.Table) -> bool:
         """Score the window and fold it in; after a page the evidence starts afresh."""
@@ -47,7 +47,7 @@ class Ours:
         self._state = accumulate(self._state, told, self._threshold)
         paged = bool(self._state.alarms)
         if paged:
-            self._state = Evidence()
+            self._state = EDetector()
         return paged
 
     def _profile(self, table: pa.Table) -> Profile:

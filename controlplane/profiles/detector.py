@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from controlplane.profiles.blocks import Key
 from controlplane.profiles.kinds import Floats
 
 SHIFTS = np.array([0.5, 1.0, 2.0, 4.0])
@@ -31,13 +30,12 @@ class Moved:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class EDetector:
     """What is remembered between windows: for each score the Shiryaev-Roberts statistics of the `SHIFTS`.
 
     `moved` holds the scores that raised the alarm of their check, while it lasts.
     """
 
-    VERSION = "evidence-1"
     names: tuple[Name, ...] = ()
     values: Floats = field(default_factory=lambda: np.empty((0, len(SHIFTS))))
     moved: Mapping[Name, Moved] = field(default_factory=dict)
@@ -62,12 +60,12 @@ class Evidence:
         return parts
 
     def dump(self) -> str:
-        """JSON, exact to the last bit: the stored payload of format `VERSION`."""
+        """JSON, exact to the last bit; its format is part of `DetectorState.VERSION`."""
         moved = [[*name, one.shift, one.over] for name, one in self.moved.items()]
         return json.dumps({"names": self.names, "values": self.values.tolist(), "moved": moved})
 
     @classmethod
-    def load(cls, text: str) -> Evidence:
+    def load(cls, text: str) -> EDetector:
         """The inverse of `dump`."""
         rows = json.loads(text)
         names = tuple((name[0], name[1], name[2], name[3]) for name in rows["names"])
@@ -75,7 +73,7 @@ class Evidence:
         return cls(names, np.array(rows["values"]).reshape(-1, len(SHIFTS)), moved)
 
 
-def accumulate(state: Evidence, scores: Mapping[Name, float], threshold: float) -> Evidence:
+def accumulate(state: EDetector, scores: Mapping[Name, float], threshold: float) -> EDetector:
     """Fold one window's scores into the state; folding stored scores again gives the same state.
 
     Each score and each shift d has a Shiryaev-Roberts statistic R <- (1 + R) exp(d s - d^2 / 2). While every score is
@@ -88,7 +86,7 @@ def accumulate(state: Evidence, scores: Mapping[Name, float], threshold: float) 
     then on each of those is tested for being over, by the likelihood of no shift against its own; once all are, at odds
     of 20 to 1, the check starts afresh.
 
-    >>> state = Evidence()
+    >>> state = EDetector()
     >>> for _ in range(3):
     ...     state = accumulate(state, {("drift", "location", "age", 1): 3.0}, threshold=90)
     >>> state.alarms, accumulate(state, {("drift", "location", "age", 1): -1.0}, 90).alarms
@@ -108,11 +106,11 @@ def accumulate(state: Evidence, scores: Mapping[Name, float], threshold: float) 
         moved |= after
         if not after:
             values[[name[0] == check for name in names]] = 0.0
-    held = Evidence(names, values, moved)
+    held = EDetector(names, values, moved)
     for check, level in held.levels().items():
         if level >= threshold and check not in state.alarms:
             moved |= _raise(held, check)
-    return Evidence(names, values, moved)
+    return EDetector(names, values, moved)
 
 
 def step(values: Floats, scores: Floats) -> Floats:
@@ -122,7 +120,7 @@ def step(values: Floats, scores: Floats) -> Floats:
     return grown
 
 
-def _raise(state: Evidence, check: str) -> dict[Name, Moved]:
+def _raise(state: EDetector, check: str) -> dict[Name, Moved]:
     """The scores that make up most of a check's part, largest first."""
     mine = np.array([name[0] == check for name in state.names])
     parts = np.where(mine, state.by_name(), 0.0)
@@ -140,8 +138,3 @@ def _recover(moved: Mapping[Name, Moved], scores: Mapping[Name, float]) -> dict[
         gain = 0.0 if score is None else one.shift * one.shift / 2 - one.shift * score
         after[name] = Moved(one.shift, max(0.0, one.over + gain))
     return {} if all(one.over >= math.log(RECOVERED) for one in after.values()) else after
-
-
-def names_of(keys: tuple[Key, ...]) -> list[list[Name]]:
-    """The names of the scores of each statistic: of its rise, and of its fall; shape (2, S)."""
-    return [[(key.check, key.name, key.column, side) for key in keys] for side in (1, -1)]
