@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -59,7 +60,7 @@ class ColumnProfile:
         """Rows that hold plus or minus infinity."""
         return self.neg_inf + self.pos_inf
 
-    @property
+    @cached_property
     def finite(self) -> int:
         """Rows that hold a finite number (0 for categories)."""
         return 0 if self.bins.kind.counted else int(self.slots.sum())
@@ -135,7 +136,7 @@ def _count_numbers(values: Floats, bins: ColumnBins, n: int, nulls: int, wrong_l
     low, high = (values.min(), values.max()) if long else (np.nan, np.nan)
     if np.isfinite(low) and np.isfinite(high):
         start, end, stop, finite = 0, len(values), len(values), values
-        slots = slots_on(values, bins.edges, bins.step)
+        slots = slots_on(values, low, high, bins.edges, bins.step)
     else:
         # Sorted, a line tells all at once: -inf stands first, NaN last, and k edges cost k searches instead of n.
         line = np.sort(values)
@@ -143,13 +144,7 @@ def _count_numbers(values: Floats, bins: ColumnBins, n: int, nulls: int, wrong_l
         finite = line[start:end]
         slots = slots_of(finite, bins.edges, bins.step)
         low, high = (finite[0], finite[-1]) if len(finite) else (np.nan, np.nan)
-    offset = m2 = 0.0
-    if len(finite):
-        with np.errstate(over="ignore", invalid="ignore"):
-            apart = finite - bins.origin
-            offset = float(np.mean(apart))
-            apart -= offset
-            m2 = float(np.sum(np.square(apart, out=apart)))
+    offset, m2 = _moments(finite, bins.origin) if len(finite) else (0.0, 0.0)
     return ColumnProfile(
         bins,
         slots,
@@ -164,6 +159,19 @@ def _count_numbers(values: Floats, bins: ColumnBins, n: int, nulls: int, wrong_l
         low=float(low) + 0.0,
         high=float(high) + 0.0,
     )
+
+
+def _moments(values: Floats, origin: float) -> tuple[float, float]:
+    """The mean less the origin, and the sum of squared distances from the mean."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = values - origin
+        offset = float(np.mean(apart))
+        squares = float(np.sum(np.square(apart, out=apart)))
+        m2 = squares - offset * offset * len(values)
+        if not m2 > squares / 2:
+            # Far from the origin the difference of two large sums says little.
+            m2 = float(np.sum(np.square(values - origin - offset)))
+    return offset, m2
 
 
 def slots_of(line: Floats, edges: Floats, step: float = 0.0) -> Ints:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -88,8 +87,9 @@ def numbers_in(column: ColumnProfile) -> dict[str, int | float]:
 COUNTS = ("n", "absent", "nulls", "nans", "neg_inf", "pos_inf", "unseen", "wrong_length")
 MOMENTS = ("offset", "m2", "low", "high")
 
-# Rows from which threads pay, and rows counted at once: numbers are sorted in a copy, which should stay in the cache.
-_LONG, _PART = 1 << 14, 1 << 17
+# Rows counted at once: numbers are sorted in a copy, which should stay in the cache. No threads: what numpy does not
+# count without the interpreter's lock makes two of them slower than one, and the other core is decoding.
+_PART = 1 << 17
 
 
 class ProfileBuilder:
@@ -112,7 +112,7 @@ class ProfileBuilder:
         self._changed: dict[str, str] = {}
 
     def add(self, batch: pa.RecordBatch) -> ProfileBuilder:
-        """Count one batch; nothing in its columns can make this raise. Long batches are counted on every core."""
+        """Count one batch; nothing in its columns can make this raise."""
         self._n += len(batch)
         found = dict(zip(batch.schema.names, batch.columns, strict=True))
         self._new.update(found.keys() - self._known)
@@ -122,15 +122,8 @@ class ProfileBuilder:
                 self._missing.add(name)
             elif not readable(array.type, column.bins.kind):
                 self._changed.setdefault(name, str(array.type))
-        threads = min(pa.cpu_count(), len(self._columns)) if len(batch) >= _LONG else 1
-        parts = (found.get(name, len(batch)) for name in self._columns)
-        if threads > 1:
-            # A pool a batch costs a thousandth of its counting, and leaves no threads behind for a fork to lose.
-            with ThreadPoolExecutor(threads) as pool:
-                merged = list(pool.map(_counted, self._columns.values(), parts))
-        else:
-            merged = list(map(_counted, self._columns.values(), parts))
-        self._columns = dict(zip(self._columns, merged, strict=True))
+        for name, column in self._columns.items():
+            self._columns[name] = _counted(column, found.get(name, len(batch)))
         return self
 
     def build(self) -> Profile:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from controlplane.profiles import ColumnBins, Profile, ProfileBuilder, fit_bins
+from controlplane.profiles import Bins, ColumnBins, Profile, ProfileBuilder, fit_bins
 from controlplane.profiles.column import slots_of
 from controlplane.profiles.compare import ks
 from controlplane.profiles.kinds import Floats
@@ -47,19 +47,30 @@ def test_counting_cells_and_searching_sorted_values_give_the_same_slots(seed: in
         )
     )
     rng.shuffle(window)
-    by_cells = slots_on(window, bins.edges, bins.step)
-    assert by_cells.tolist() == slots_of(np.sort(window), bins.edges, bins.step).tolist()
-    assert by_cells.sum() == len(window)
+    low, high = bins.edges[0], bins.edges[-1]
+    for part in (window, window[(window >= low) & (window <= high)], window[(window > low) & (window < high)]):
+        by_cells = slots_on(part, part.min(), part.max(), bins.edges, bins.step)
+        assert by_cells.tolist() == slots_of(np.sort(part), bins.edges, bins.step).tolist()
+        assert by_cells.sum() == len(part)
 
 
 def test_the_slots_are_those_that_the_edges_say() -> None:
     rng = np.random.default_rng(1)
     bins = fitted(rng.normal(size=N))
     window = np.concatenate((rng.normal(0.2, 1, N), rng.choice(bins.edges, 500)))
-    below = np.concatenate(([0], np.cumsum(slots_on(window, bins.edges, bins.step))))
+    below = np.concatenate(([0], np.cumsum(slots_on(window, window.min(), window.max(), bins.edges, bins.step))))
     for index, edge in enumerate(bins.edges):
         assert below[2 * index + 1] == (window < edge).sum(), "exact just below every edge"
     assert below[2] == (window <= bins.edges[0]).sum() and below[-2] == (window <= bins.edges[-1]).sum()
+
+
+def test_zeros_at_the_lowest_edge_do_not_cost_a_column_its_lattice() -> None:
+    rng = np.random.default_rng(2)
+    bins = fitted(np.where(rng.random(N) < 0.3, 0.0, rng.exponential(100, N)))
+    assert bins.step and bins.edges[0] == 0
+    window = pa.record_batch({"x": np.where(rng.random(N) < 0.4, 0.0, rng.exponential(100, N))})
+    slots = ProfileBuilder(Bins((bins,))).add(window).build()["x"].slots
+    assert slots[1] == (window["x"].to_numpy() == 0).sum()
 
 
 def test_the_outermost_edges_are_the_smallest_and_the_largest_value() -> None:
