@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from controlplane.domain.monitor import (
+    Budget,
     CheckSpec,
     Columns,
     Guards,
+    LateLabels,
     Limit,
     ModelRef,
     Monitor,
@@ -24,10 +26,13 @@ from controlplane.domain.monitor import (
 def read_monitor(text: str) -> Monitor:
     """The inverse of `Monitor.canonical`.
 
+    >>> from dataclasses import replace
     >>> from controlplane.domain.monitor import Schedule
     >>> hourly = Schedule("0 * * * *", timedelta(hours=1))
     >>> checks = (CheckSpec("quality", "quality", limits=(Limit("missing", max=0.1),)),)
+    >>> late, budget = LateLabels(timedelta(days=30)), Budget(1, timedelta(days=90))
     >>> one = Monitor("a", ModelRef("m", "prod"), SourceSpec("files"), Columns("at"), hourly, checks)
+    >>> one = replace(one, late_labels=late, budget=budget)
     >>> read_monitor(one.canonical()) == one
     True
     """
@@ -42,6 +47,8 @@ def read_monitor(text: str) -> Monitor:
             "source": SourceSpec(**data["source"]),
             "reference": _source(data["reference"]),
             "labels": _source(data["labels"]),
+            "late_labels": _late(data["late_labels"]),
+            "budget": _budget(data["budget"]),
             "columns": Columns(**data["columns"] | {"features": tuple(data["columns"]["features"])}),
             "schedule": Schedule(
                 cron=schedule["cron"],
@@ -62,6 +69,14 @@ def read_monitor(text: str) -> Monitor:
             "receivers": tuple(data["receivers"]),
         }
     )
+
+
+def _late(data: dict[str, Any] | None) -> LateLabels | None:
+    return None if data is None else LateLabels(**data | {"wait": timedelta(seconds=data["wait"])})
+
+
+def _budget(data: dict[str, Any] | None) -> Budget | None:
+    return None if data is None else Budget(**data | {"per": timedelta(seconds=data["per"])})
 
 
 def _source(data: dict[str, Any] | None) -> SourceSpec | None:

@@ -10,7 +10,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from controlplane.config.lines import Wrong
 from controlplane.config.values import Cron, Duration, Every, Memory, Moment, Name, Span
-from controlplane.domain.monitor import Budget, CheckSpec, Guards, Monitor, Reaction, RiskTier, Schedule, Tolerance
+from controlplane.domain.monitor import (
+    Budget,
+    CheckSpec,
+    Guards,
+    LateLabels,
+    Monitor,
+    Reaction,
+    RiskTier,
+    Schedule,
+    Tolerance,
+)
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -137,6 +147,16 @@ class BudgetForm(Form):
     )
 
 
+class LateLabelsForm(Form):
+    """How long labels are waited for; until then those that came are shown, and nothing is judged by them."""
+
+    wait: Span = Field(description="after this long a window is judged by the labels it has")
+    coverage: Annotated[Number, Field(gt=0, le=1)] = Field(
+        default=_default(LateLabels, "coverage"), description="or before, once this share of its rows is labelled"
+    )
+    known_at: Text | None = Field(default=None, description="the column of the labels that says when each became known")
+
+
 class GuardsForm(Form):
     """What holds an automatic move back."""
 
@@ -160,6 +180,7 @@ class JobForm(Form):
     labels: SourceForm | None = Field(
         default=None, description="labels that come apart from the rows, joined by row_id"
     )
+    late_labels: LateLabelsForm | None = Field(default=None, description="how long labels are waited for")
     reference: SourceForm | None = Field(default=None, description="the rows the model's world is compared with")
     schedule: ScheduleForm = Field(description="when what is measured")
     sample_rows: Count = Field(

@@ -10,7 +10,7 @@ from controlplane.config.lines import Loc, Wrong
 from controlplane.config.report import Report
 from controlplane.ports import Need, names, suggest
 
-RESERVED = ("source", "registry", "reference", "blind")
+RESERVED = ("source", "registry", "reference", "labels", "blind")
 
 
 def check_checks(report: Report, data: Mapping[str, Any]) -> None:
@@ -75,8 +75,10 @@ def check_budget(report: Report, data: Mapping[str, Any]) -> None:
 
 
 def check_labels(report: Report, data: Mapping[str, Any]) -> None:
-    """Labels from a source of their own can only be joined by row id."""
+    """Labels from a source of their own can only be joined by row id, and only those can be waited for."""
     columns = data.get("columns")
+    if "late_labels" in data and "labels" not in data:
+        report.add(("late_labels",), "labels that come late need a source of their own", "say where under 'labels'")
     if "labels" not in data or not isinstance(columns, Mapping):
         return
     for part in ("row_id", "label"):

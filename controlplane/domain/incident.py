@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from controlplane.domain.monitor import Tolerance
-from controlplane.domain.verdict import CheckVerdict, Outcome, Verdict
+from controlplane.domain.verdict import Outcome, Verdict
 
 BLIND_CAUSE = "blind"
 
@@ -105,11 +105,11 @@ def advance(open_incidents: Mapping[str, Incident], verdict: Verdict, tolerance:
             transitions.append(
                 Transition(check.check, Event.CLOSED, f"{windows}: {check.why}", incident.severity, incident.id)
             )
-    return transitions + _advance_blind(open_incidents.get(BLIND_CAUSE), verdict.checks, tolerance)
+    return transitions + _advance_blind(open_incidents.get(BLIND_CAUSE), verdict, tolerance)
 
 
-def _advance_blind(incident: Incident | None, checks: Sequence[CheckVerdict], tolerance: Tolerance) -> list[Transition]:
-    blind = [check for check in checks if check.streak.blind]
+def _advance_blind(incident: Incident | None, verdict: Verdict, tolerance: Tolerance) -> list[Transition]:
+    blind = [check for check in verdict.checks if check.streak.blind]
     if incident is None:
         past = [check for check in blind if check.streak.blind >= tolerance.blind]
         if not past:
@@ -117,7 +117,7 @@ def _advance_blind(incident: Incident | None, checks: Sequence[CheckVerdict], to
         said = "; ".join(f"{check.check}: {check.why}" for check in past)
         text = f"cannot see for {max(check.streak.blind for check in past)} windows in a row: {said}"
         return [Transition(BLIND_CAUSE, Event.OPENED, text, Severity.WARNING)]
-    if blind:
+    if blind or verdict.still_blind:
         return []
     return [Transition(BLIND_CAUSE, Event.CLOSED, "every check can see again", incident.severity, incident.id)]
 

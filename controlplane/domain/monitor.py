@@ -212,6 +212,30 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class LateLabels:
+    """How long the labels of a window are waited for before it is judged by them.
+
+    A window is mature once the share `coverage` of its rows bears a label, or `wait` after its end. `known_at` is the
+    column of the labels that says when each became known (None: all that can be read is known).
+    """
+
+    wait: timedelta
+    coverage: float = 0.9
+    known_at: str | None = None
+
+    def mature(self, window: Window, labelled: int, n: int, now: datetime) -> bool:
+        """Whether a window with `labelled` of its `n` rows labelled is judged by them now.
+
+        >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+        >>> window = Window(noon - timedelta(hours=1), noon)
+        >>> late = LateLabels(timedelta(days=30))
+        >>> late.mature(window, 50, 100, noon), late.mature(window, 90, 100, noon)
+        (False, True)
+        """
+        return labelled >= self.coverage * n or now >= window.end + self.wait
+
+
+@dataclass(frozen=True, slots=True)
 class Monitor:
     """A watched model, whole: what is read, when, what is measured, and what happens then."""
 
@@ -223,6 +247,7 @@ class Monitor:
     checks: tuple[CheckSpec, ...]
     reference: SourceSpec | None = None
     labels: SourceSpec | None = None
+    late_labels: LateLabels | None = None
     budget: Budget | None = None
     sample_rows: int = 100_000
     tolerance: Tolerance = Tolerance()

@@ -83,7 +83,8 @@ class CheckResult:
     Exactly one of four: measures, `blind` (too little data: the sentence that says so), `error`, or `seen` (what was
     found in order where nothing is measured, such as the registry). `compared` is the other version that was to be
     measured on the same rows, None where there is none. `scores` is what a `scored` check says to the page budget
-    (none: `unscored` tells why), `importance` how much each column weighs in the model's answers.
+    (none: `unscored` tells why), `importance` how much each column weighs in the model's answers. `early` says that
+    labels are still waited for: what was measured of those that came is shown, and neither judged nor counted.
     """
 
     check: str
@@ -97,6 +98,7 @@ class CheckResult:
     unscored: str = ""
     scores: tuple[Score, ...] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
+    early: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ class Streak:
 class DetectorState:
     """What a monitor's detector remembers between windows: one streak a check, and what its page budget remembers.
 
-    `evidence` is in the budget's own format; `until` is the end of the last window whose evidence was counted.
+    `evidence` is in the budget's own format; `until` is for each check the end of the last window whose evidence was
+    counted: that of a check that waits for labels lies further back.
 
     >>> state = accumulate(DetectorState(), [Score("drift", "fail", 1.0), Score("drift", "blind", 0.0)])
     >>> DetectorState.load(state.dump()) == state
@@ -144,7 +147,7 @@ class DetectorState:
     VERSION = "streaks-1 evidence-1"
     streaks: Mapping[str, Streak] = field(default_factory=dict)
     evidence: str = ""
-    until: str = ""
+    until: Mapping[str, str] = field(default_factory=dict)
 
     def dump(self) -> str:
         """JSON with sorted keys: the stored payload of format `VERSION`."""
@@ -171,11 +174,15 @@ class CheckVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one run concluded: the folded outcome, the sentence behind it, and each check's part in it."""
+    """What one run concluded: the folded outcome, the sentence behind it, and each check's part in it.
+
+    `still_blind` are checks that could not see when they were last judged, which was not in this run.
+    """
 
     outcome: Outcome
     why: str
     checks: tuple[CheckVerdict, ...] = ()
+    still_blind: tuple[str, ...] = ()
 
 
 def judge(results: Sequence[CheckResult], monitor: Monitor) -> list[Finding]:
@@ -191,6 +198,8 @@ def judge(results: Sequence[CheckResult], monitor: Monitor) -> list[Finding]:
         dry_run = spec is not None and spec.dry_run
         if result.error:
             found = [Finding(result.check, Outcome.ERROR, result.error, version=result.version)]
+        elif result.early:
+            found = _show_early(result, spec.limits if spec else ())
         elif result.blind:
             found = [Finding(result.check, Outcome.INCONCLUSIVE, result.blind, version=result.version)]
         elif result.seen:
@@ -199,6 +208,15 @@ def judge(results: Sequence[CheckResult], monitor: Monitor) -> list[Finding]:
             found = _judge_measures(result, spec.limits if spec else ())
         findings.extend(replace(finding, dry_run=dry_run) for finding in found)
     return findings
+
+
+def _show_early(result: CheckResult, limits: Sequence[Limit]) -> list[Finding]:
+    """What labels that came early say, without an outcome: whoever is labelled first is no fair sample of the rest."""
+    first = Finding(result.check, None, f"waits for labels: {result.early}", version=result.version)
+    if result.blind:
+        return [first]
+    judged = _judge_measures(result, limits)
+    return [first, *(replace(one, outcome=None, why=f"early: {one.why}") for one in judged if one.n)]
 
 
 def _judge_measures(result: CheckResult, limits: Sequence[Limit]) -> list[Finding]:
@@ -232,7 +250,7 @@ def _judge_measure(check: str, measure: Measure, limit: Limit | None) -> Finding
     elif (low, high) != (measure.low, measure.high):
         outcome, why = Outcome.ERROR, f"the interval of {measure.name} of {where} is not made of numbers"
     elif limit is None:
-        outcome, why = None, said
+        outcome, why = None, f"{said}: {measure.detail}" if measure.detail else said
     else:
         bound = limit.max if limit.max is not None else limit.min
         assert bound is not None
@@ -350,4 +368,6 @@ def conclude(findings: Sequence[Finding], state: DetectorState) -> Verdict:
         why = f"{len(checks)} checks within their limits"
     else:
         why = "; ".join(said) or "no check could be judged"
-    return Verdict(outcome, why, checks)
+    judged = {check.check for check in checks}
+    still_blind = tuple(check for check, streak in state.streaks.items() if streak.blind and check not in judged)
+    return Verdict(outcome, why, checks, still_blind)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controlplane.domain.monitor import Monitor, RunKind, Window
-from controlplane.engine import alerting, followups, intents, references, rollback
+from controlplane.engine import alerting, followups, intents, late, references, rollback
 from controlplane.engine.context import Context
 from controlplane.engine.look import see
-from controlplane.engine.run import Run, run_window
+from controlplane.engine.run import Run, run_again, run_window
 from controlplane.engine.schedule import due, next_due
 from controlplane.errors import ControlPlaneError, LeaseLost, RegistryError
 from controlplane.store import runs
@@ -49,7 +49,7 @@ def tick(context: Context) -> list[Run]:
     """Do all that is due now: one window a monitor at a time, so that no monitor waits for another's backlog."""
     recorded: list[Run] = []
     begin(context)
-    waiting = set(context.monitors)
+    waiting, ran = set(context.monitors), set()
     while waiting and not context.stopping():
         for name in sorted(waiting):
             if context.stopping():
@@ -62,7 +62,10 @@ def tick(context: Context) -> list[Run]:
                 run = None
             if run is None:
                 waiting.discard(name)
+                if name in ran:
+                    recorded += judge_again(context, context.monitors[name])
             else:
+                ran.add(name)
                 recorded.append(run)
                 settle(context)
     return recorded
@@ -79,6 +82,22 @@ def run_next(context: Context, monitor: Monitor) -> Run | None:
     except LeaseLost as error:
         _log.warning("%s", error)
         return None
+
+
+def judge_again(context: Context, monitor: Monitor) -> list[Run]:
+    """Judge the windows whose labels came meanwhile, oldest first; looked for whenever a window was due."""
+    recorded: list[Run] = []
+    try:
+        for again in late.ripe(context, monitor):
+            run = run_again(context, monitor, again)
+            if run is None or context.stopping():
+                break
+            recorded.append(run)
+            settle(context)
+    except Exception as error:
+        # As in a tick: it is this monitor's trouble, and the labels are looked for again with its next window.
+        _log.error("%s: %s", monitor.name, error, exc_info=not isinstance(error, ControlPlaneError))
+    return recorded
 
 
 def settle(context: Context) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -15,19 +15,27 @@ import pyarrow.compute as pc
 
 from controlplane.domain.alias import Span
 from controlplane.domain.monitor import Columns
+from controlplane.engine.labels import Labels, join, names, row_ids
 from controlplane.errors import SourceError
 from controlplane.profiles import ProfileBuilder, Reference, Sampler
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """What one version answered in a window: how many rows, which of them were kept, and the profile of all."""
+    """What one version answered in a window: how many rows, which of them were kept, and the profile of all.
+
+    Of the `kept` rows `labelled` bear a label from a source of their own, `changed` of which took another value later;
+    None where labels come with the rows.
+    """
 
     version: str
     n_rows: int
     sample_digest: str
     sample_rate: float
     profile: bytes | None = None
+    kept: int = 0
+    labelled: int | None = None
+    changed: int = 0
 
 
 @dataclass(slots=True)
@@ -44,7 +52,7 @@ def freeze(
     cap: int,
     seed: int,
     reference_of: Callable[[str], Reference | None],
-    labels: Callable[[], Iterator[pa.RecordBatch]] | None,
+    labels: Labels | None,
     path_of: Callable[[str], Path],
 ) -> tuple[list[Frozen], int]:
     """Take one pass over the batches in bounded memory; returns the parts and how many rows nobody can be named for.
@@ -71,11 +79,19 @@ def freeze(
     frozen = []
     for version, part in sorted(parts.items()):
         table, rate = part.sampler.table()
+        joined = None
         if labels is not None:
-            table = _join_labels(table, labels(), columns)
-        digest = write_table(table, path_of)
-        profile = None if part.builder is None else part.builder.build().to_bytes()
-        frozen.append(Frozen(version, part.n_rows, digest, rate, profile))
+            joined = join(table, labels.of(row_ids(table, columns)), columns)
+            table = joined.table
+        found = Frozen(
+            version,
+            part.n_rows,
+            write_table(table, path_of),
+            rate,
+            None if part.builder is None else part.builder.build().to_bytes(),
+            table.num_rows,
+        )
+        frozen.append(found if joined is None else replace(found, labelled=joined.labelled, changed=joined.changed))
     return frozen, unknown
 
 
@@ -85,7 +101,7 @@ def _split(
     if batch.num_rows == 0:
         return
     if columns.model_version is not None:
-        versions = _names(_column(batch, columns.model_version, "model_version"), columns.model_version)
+        versions = names(_column(batch, columns.model_version, "model_version"), columns.model_version)
         for version in pc.unique(versions).to_pylist():
             mask = pc.is_null(versions) if version is None else pc.equal(versions, version)
             yield version, batch.filter(pc.fill_null(mask, False))
@@ -103,48 +119,8 @@ def _column(rows: pa.RecordBatch | pa.Table, name: str, part: str) -> pa.Array |
     return rows.column(name)
 
 
-def _names(values: pa.Array, column: str) -> pa.Array:
-    """Versions and row ids as text: a whole number reads the same from every type; blank text and NaN name nobody."""
-    try:
-        if pa.types.is_dictionary(values.type):
-            values = values.cast(values.type.value_type)
-        if pa.types.is_floating(values.type):
-            finite = pc.if_else(pc.is_finite(values), values, None)
-            whole = pc.all(pc.equal(finite, pc.trunc(finite)), min_count=0).as_py()
-            values = finite.cast(pa.int64()) if whole else finite
-        text = pc.utf8_trim_whitespace(values.cast(pa.string()))
-    except pa.ArrowException as error:
-        raise SourceError(f"column {column!r} holds {values.type}, where a number or text was expected") from error
-    return pc.if_else(pc.equal(text, ""), None, text)
-
-
 def _at(moment: datetime) -> pa.Scalar:
     return pa.scalar(moment, pa.timestamp("us", "UTC"))
-
-
-def _join_labels(table: pa.Table, labels: Iterator[pa.RecordBatch], columns: Columns) -> pa.Table:
-    """Put the labels beside the rows by row id; the first label of an id is kept, and null where there is none."""
-    row_id, label = columns.row_id, columns.label
-    if row_id is None or label is None:
-        raise SourceError("labels from their own source need columns.row_id and columns.label")
-    wanted = _names(_column(table, row_id, "row_id").combine_chunks(), row_id)
-    found: list[pa.Table] = []
-    for batch in labels:
-        missing = [name for name in (row_id, label) if name not in batch.schema.names]
-        if missing:
-            raise SourceError(f"the labels have no column {missing[0]!r}; they have {', '.join(batch.schema.names)}")
-        ids, values = _names(batch.column(row_id), row_id), batch.column(label)
-        known = pc.and_(pc.is_in(ids, value_set=wanted, skip_nulls=True), pc.is_valid(values))
-        found.append(pa.table({row_id: ids, label: values}).filter(known))
-    names = [name for name in table.column_names if name != label]
-    if not found:
-        return table.select(names).append_column(label, pa.nulls(table.num_rows))
-    try:
-        joined = pa.concat_tables(found, promote_options="permissive").combine_chunks()
-    except pa.ArrowTypeError as error:
-        raise SourceError(f"the labels in column {label!r} are not of one type: {error}") from error
-    first = pc.index_in(wanted, value_set=joined.column(row_id).combine_chunks())
-    return table.select(names).append_column(label, joined.column(label).take(first))
 
 
 def write_table(table: pa.Table, path_of: Callable[[str], Path]) -> str:

@@ -51,7 +51,8 @@ def decide(
     """Judge one window after those that led to `before`.
 
     `version` holds the alias, and its rows alone feed the budget; `promise` is what its reference allows (None: it
-    bears no blocks). A window that overlaps the last one counted adds no evidence: no row is counted twice.
+    bears no blocks). A window that overlaps the last one that a check counted adds no evidence to it: no row is counted
+    twice.
     """
     findings = judge(results, monitor)
     scores: tuple[Score, ...] = ()
@@ -59,12 +60,14 @@ def decide(
     if monitor.budget is not None:
         own = _own(monitor, results, version)
         after = EDetector.load(before.evidence) if before.evidence else EDetector()
-        if promise is not None and not _overlaps(window, before):
-            scores = tuple(score for result in own for score in result.scores)
+        if promise is not None:
+            fresh = [result for result in own if not _overlaps(window, before, result.check)]
+            scores = tuple(score for result in fresh for score in result.scores)
             after = detector.accumulate(after, {_name(score): score.value for score in scores}, promise.threshold)
         findings += _judge_evidence(monitor.budget, own, promise, after, window, before)
         if scores:
-            state = replace(before, evidence=after.dump(), until=window.end.isoformat())
+            until = dict(before.until) | {score.check: window.end.isoformat() for score in scores}
+            state = replace(before, evidence=after.dump(), until=until)
     streaks = tuple(scores_of(findings))
     state = accumulate(state, streaks)
     return Judged(tuple(findings), (*streaks, *scores), state, conclude(findings, state))
@@ -73,11 +76,15 @@ def decide(
 def _own(monitor: Monitor, results: Sequence[CheckResult], version: str | None) -> list[CheckResult]:
     """The results that the evidence comes from: of the version in charge, of checks that are not only tried."""
     tried = {check.name for check in monitor.checks if check.dry_run}
-    return [result for result in results if result.version == version and result.scored and result.check not in tried]
+    return [
+        result
+        for result in results
+        if result.version == version and result.scored and not result.early and result.check not in tried
+    ]
 
 
-def _overlaps(window: Window, before: DetectorState) -> bool:
-    return bool(before.until) and window.start < datetime.fromisoformat(before.until)
+def _overlaps(window: Window, before: DetectorState, check: str) -> bool:
+    return check in before.until and window.start < datetime.fromisoformat(before.until[check])
 
 
 def _name(score: Score) -> Name:
@@ -95,7 +102,7 @@ def _judge_evidence(
     """One finding a check: it fails while its alarm lasts, and says what moved."""
     findings, levels = [], after.levels()
     for result in results:
-        if promise is None or not (result.scores or _overlaps(window, before)):
+        if promise is None or not (result.scores or _overlaps(window, before, result.check)):
             why = "no page budget can be kept: " + (result.unscored or "the reference has no blocks to learn from")
             findings.append(Finding(result.check, Outcome.INCONCLUSIVE, why, version=result.version))
             continue
@@ -103,7 +110,7 @@ def _judge_evidence(
         level = min(levels.get(result.check, 0.0), SHOWN * promise.threshold)
         said = f"{level:.2g} of {promise.threshold:.3g}"
         why = f"nothing moved beyond chance (evidence {said}, n={n})"
-        if _overlaps(window, before):
+        if _overlaps(window, before, result.check):
             why = f"the window overlaps the last one counted, so it adds no evidence ({said}, n={n})"
         outcome = None if result.check in after.alarms else Outcome.PASS
         if outcome is None:

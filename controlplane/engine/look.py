@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from controlplane import ports
 from controlplane.domain.alias import Holding, spans
 from controlplane.domain.monitor import CheckSpec, Monitor, Window
 from controlplane.domain.verdict import CheckResult
-from controlplane.engine import references
+from controlplane.engine import late, references
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import Frozen, freeze
 from controlplane.engine.measure import CheckTask, Measured, measure
@@ -36,14 +35,15 @@ class Tenure:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one window showed: results by check and version, the frozen parts, who holds the alias, and what
-    its reference promises of the page budget."""
+    """What one window showed: results by check and version, the frozen parts, who holds the alias, what its reference
+    promises of the page budget, and whether labels are still waited for."""
 
     results: tuple[CheckResult, ...]
     tenure: Tenure
     version: str | None = None
     parts: tuple[Part, ...] = ()
     promise: Promise | None = None
+    awaits_labels: bool = False
 
 
 def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
@@ -77,15 +77,41 @@ def look_at(
     if not parts:
         said = f"no rows from {window}" + (f"; {unknown} rows of unknown version" if unknown else "")
         return Look((holds, CheckResult(SOURCE, None, blind=said)), tenure, version)
-    results = _measure(context, monitor, window, seed, parts, rows, held[: number + 1])
+    early = late.early(monitor, window, parts, context.now())
+    results = _measure(context, monitor, monitor.checks, window, seed, parts, rows, held[: number + 1], early)
     context.observe("measured")
-    stored = tuple(
+    total = sum(part.n_rows for part in parts)
+    seen = CheckResult(SOURCE, None, seen=f"{total} rows in the window")
+    told = late.told(monitor, window, parts, context.now())
+    return Look(
+        (holds, seen, *told, *results),
+        tenure,
+        version,
+        _stored(parts, rows),
+        references.promise_of(rows[version]),
+        bool(early),
+    )
+
+
+def look_again(context: Context, monitor: Monitor, window: Window, seed: int, again: late.Again) -> Look:
+    """Measure once more, on the rows kept of a recorded window, what needs labels, now that more of them came."""
+    held = _holdings(context, monitor)
+    number = max((n for n, holding in enumerate(held) if holding.version == again.version), default=0)
+    rows = {part.version: references.find(context, monitor, part.version) for part in again.parts}
+    tenure = Tenure(again.version, number, _digest(rows.get(again.version)) or "")
+    checks = [spec for spec in monitor.checks if late.needs_labels(spec)]
+    results = _measure(context, monitor, checks, window, seed, list(again.parts), rows, held[: number + 1], again.early)
+    context.observe("measured")
+    told = late.told(monitor, window, again.parts, context.now())
+    promise = references.promise_of(rows.get(again.version))
+    return Look((*told, *results), tenure, again.version, _stored(again.parts, rows), promise, bool(again.early))
+
+
+def _stored(parts: Sequence[Frozen], rows: Mapping[str, ReferenceRow | None]) -> tuple[Part, ...]:
+    return tuple(
         Part(part.version, part.n_rows, part.sample_digest, part.sample_rate, _digest(rows.get(part.version)))
         for part in parts
     )
-    total = sum(part.n_rows for part in parts)
-    seen = CheckResult(SOURCE, None, seen=f"{total} rows in the window")
-    return Look((holds, seen, *results), tenure, version, stored, references.promise_of(rows[version]))
 
 
 def _last_tenure(context: Context, monitor: Monitor) -> Tenure:
@@ -137,10 +163,6 @@ def _freeze(
         row = rows[version]
         return None if row is None else references.load(context, row)
 
-    labels = None
-    if monitor.labels is not None:
-        label_source = context.open_source(monitor, monitor.labels)
-        labels = partial(label_source.fetch, None)
     return freeze(
         context.open_source(monitor, monitor.source).fetch(window),
         monitor.columns,
@@ -148,7 +170,7 @@ def _freeze(
         monitor.sample_rows,
         seed,
         reference_of,
-        labels,
+        late.labels_of(context, monitor),
         context.sample_path,
     )
 
@@ -156,17 +178,20 @@ def _freeze(
 def _measure(
     context: Context,
     monitor: Monitor,
+    checks: Sequence[CheckSpec],
     window: Window,
     seed: int,
-    parts: list[Frozen],
-    rows: dict[str, ReferenceRow | None],
+    parts: Sequence[Frozen],
+    rows: Mapping[str, ReferenceRow | None],
     held: Sequence[Holding],
+    early: str,
 ) -> list[CheckResult]:
+    """What each of the checks found in each part; `early` says why labels are not judged by yet."""
     results: list[CheckResult] = []
     waiting: list[tuple[CheckResult, CheckTask, CheckSpec]] = []
     for part in parts:
         others = _earlier(monitor, held, part.version)
-        for spec in monitor.checks:
+        for spec in checks:
             try:
                 task = task_of(context, monitor, window, seed, part, spec, others[:1], rows.get(part.version))
             except ControlPlaneError as error:
@@ -174,7 +199,9 @@ def _measure(
                 continue
             compared = None if task.previous is None else task.previous.version
             scored = bool(ports.load("checks", spec.kind).scored)
-            waiting.append((CheckResult(spec.name, part.version, compared=compared, scored=scored), task, spec))
+            said = early if late.needs_labels(spec) else ""
+            result = CheckResult(spec.name, part.version, compared=compared, scored=scored, early=said)
+            waiting.append((result, task, spec))
     done = _ask(context, [(task, spec) for _, task, spec in waiting])
     for (result, _, _), outcome in zip(waiting, done, strict=True):
         found = outcome.value or Measured(())

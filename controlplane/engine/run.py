@@ -19,11 +19,13 @@ from controlplane.domain.verdict import (
     Finding,
     Outcome,
     Verdict,
+    conclude,
 )
-from controlplane.engine import transitions
+from controlplane.engine import late, transitions
 from controlplane.engine.context import Context
 from controlplane.engine.judgement import decide
-from controlplane.engine.look import SOURCE, Look, Tenure, earlier_holders, look
+from controlplane.engine.late import Again
+from controlplane.engine.look import SOURCE, Look, Tenure, earlier_holders, look, look_again
 from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.store import Session, actions, incidents, records, runs
 from controlplane.store.runs import Claim, DetectorKey
@@ -67,6 +69,38 @@ def run_window(context: Context, monitor: Monitor, window: Window, kind: RunKind
         raise
 
 
+def run_again(context: Context, monitor: Monitor, again: Again) -> Run | None:
+    """Judge a recorded window once more by what needs labels, as a new revision; None where another process has it.
+
+    The findings of its other checks come along, so that the newest revision tells the whole window; they are not judged
+    anew. Raises LeaseLost as `run_window` does.
+    """
+    lease, now = _lease(context, monitor), context.now()
+    with context.store.begin() as session:
+        claim = runs.claim_run(
+            session,
+            monitor,
+            again.window,
+            RunKind.SCHEDULED,
+            context.owner,
+            now,
+            lease,
+            context.is_gone,
+            again=True,
+        )
+    if claim is None:
+        return None
+    context.observe("claimed again")
+    try:
+        started = time.perf_counter()
+        seen = look_again(context, monitor, claim.window, claim.seed, again)
+        return _record(context, monitor, claim, seen, started, again)
+    except BaseException:
+        with context.store.begin() as session:
+            runs.release_run(session, claim, context.now())
+        raise
+
+
 def dry_run(context: Context, monitor: Monitor, window: Window) -> tuple[Verdict, tuple[Finding, ...]]:
     """Measure and judge a window without storing anything of it."""
     seen = look(context, monitor, window, seed=0)
@@ -86,7 +120,9 @@ def _look(context: Context, monitor: Monitor, claim: Claim) -> Look:
     return look(context, monitor, claim.window, claim.seed)
 
 
-def _record(context: Context, monitor: Monitor, claim: Claim, seen: Look, started: float) -> Run:
+def _record(
+    context: Context, monitor: Monitor, claim: Claim, seen: Look, started: float, again: Again | None = None
+) -> Run:
     earlier = earlier_holders(context, monitor, seen.version)
     now = context.now()
     key = DetectorKey(
@@ -98,20 +134,25 @@ def _record(context: Context, monitor: Monitor, claim: Claim, seen: Look, starte
         monitor.digest,
     )
     with context.store.begin() as session:
-        feeds = claim.kind is RunKind.SCHEDULED
+        # Late labels of a version that is not in charge any more are evidence of the past, and call for nothing now.
+        feeds = claim.kind is RunKind.SCHEDULED and (again is None or again.in_charge)
         before = runs.load_state(session, key) if feeds else DetectorState()
         judged = decide(monitor, claim.window, seen.results, seen.version, seen.promise, before)
         findings, verdict = judged.findings, judged.verdict
+        whole, of_all = findings, verdict
+        if again is not None:
+            whole = (*late.kept(monitor, runs.findings_of(session, again.run_id)), *findings)
+            of_all = conclude(whole, DetectorState())
         context.observe("concluded")
         seconds = time.perf_counter() - started
-        runs.record_run(session, claim, verdict, findings, seen.parts, seen.version, now, seconds)
+        runs.record_run(session, claim, of_all, whole, seen.parts, seen.version, now, seconds, seen.awaits_labels)
         records.store_evidence(session, context.workspace, _evidence(monitor, claim, verdict, findings, seen, now))
         if feeds:
             runs.save_state(session, claim, key, judged.scores, judged.state)
             _react(context, session, monitor, claim, verdict, findings, seen.version, earlier, now)
         _leave_followups(session, claim, monitor, findings)
     context.observe("recorded")
-    return Run(claim.run_id, monitor.name, claim.window, claim.kind, verdict, findings, seen.version, seconds)
+    return Run(claim.run_id, monitor.name, claim.window, claim.kind, of_all, whole, seen.version, seconds)
 
 
 def _react(

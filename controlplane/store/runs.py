@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, insert, select, update
@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from controlplane.domain.monitor import Monitor, RunKind, Window
-from controlplane.domain.verdict import DetectorState, Finding, Score, Verdict
+from controlplane.domain.verdict import DetectorState, Finding, Outcome, Score, Verdict
 from controlplane.errors import LeaseLost
 from controlplane.store.rows import new_id, won
 from controlplane.store.tables import DetectorRow, FindingRow, PartRow, RunRow, ScoreRow
@@ -99,11 +99,13 @@ def claim_run(
     now: datetime,
     lease: timedelta,
     is_gone: Callable[[str], bool],
+    again: bool = False,
 ) -> Claim | None:
     """Take a window, or None where it is recorded or another process holds this monitor.
 
     A claim whose lease ran out, or whose owner `is_gone`, is taken over with a higher fence. A manual run of a
-    recorded window is a new revision; nothing recorded is ever edited.
+    recorded window is a new revision, and so is a scheduled one that looks `again` because labels came; nothing
+    recorded is ever edited.
     """
     row = session.scalars(
         select(RunRow)
@@ -119,7 +121,7 @@ def claim_run(
     ).first()
     if row is not None and row.state == CLAIMED:
         return _take_over(session, row, owner, now, lease, is_gone)
-    if row is not None and kind is RunKind.SCHEDULED:
+    if row is not None and kind is RunKind.SCHEDULED and not again:
         return None
     _abandon_dead(session, monitor, now, is_gone)
     fresh = RunRow(
@@ -184,15 +186,6 @@ def _claim(row: RunRow) -> Claim:
     return Claim(row.id, row.monitor, window, RunKind(row.kind), row.revision, row.attempt, row.fence, row.seed)
 
 
-def release_run(session: Session, claim: Claim, now: datetime) -> None:
-    """Give a claim back unrecorded, so that the next process may take it at once."""
-    session.execute(
-        update(RunRow)
-        .where(RunRow.id == claim.run_id, RunRow.state == CLAIMED, RunRow.fence == claim.fence)
-        .values(lease_expires=now, owner="")
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """The frozen rows one version answered."""
@@ -204,6 +197,73 @@ class Part:
     reference_digest: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A recorded window whose labels were not all there when it was last looked at."""
+
+    run_id: str
+    window: Window
+    version: str | None
+    parts: tuple[Part, ...]
+
+
+def waiting_for_labels(session: Session, monitor: Monitor) -> list[Waiting]:
+    """The windows that wait for labels by their newest revision, oldest first."""
+    scheduled = (
+        RunRow.workspace == monitor.workspace,
+        RunRow.monitor == monitor.name,
+        RunRow.kind == RunKind.SCHEDULED,
+        RunRow.state == RECORDED,
+    )
+    newest = (
+        select(RunRow.window_start, RunRow.window_end, func.max(RunRow.revision).label("revision"))
+        .where(*scheduled)
+        .group_by(RunRow.window_start, RunRow.window_end)
+        .subquery()
+    )
+    query = (
+        select(RunRow)
+        .join(
+            newest,
+            (RunRow.window_start == newest.c.window_start)
+            & (RunRow.window_end == newest.c.window_end)
+            & (RunRow.revision == newest.c.revision),
+        )
+        .where(*scheduled, RunRow.awaits_labels)
+        .order_by(RunRow.window_end, RunRow.window_start)
+    )
+    found = []
+    for row in session.scalars(query):
+        parts = session.scalars(select(PartRow).where(PartRow.run_id == row.id).order_by(PartRow.version))
+        kept = tuple(
+            Part(part.version, part.n_rows, part.sample_digest, part.sample_rate, part.reference_digest)
+            for part in parts
+        )
+        found.append(Waiting(row.id, Window(row.window_start, row.window_end), row.version, kept))
+    return found
+
+
+def findings_of(session: Session, run_id: str) -> list[Finding]:
+    """What a recorded run found, in its order."""
+    rows = session.scalars(select(FindingRow).where(FindingRow.run_id == run_id).order_by(FindingRow.id))
+    return [
+        Finding(
+            **{item.name: getattr(row, item.name) for item in fields(Finding) if item.name != "outcome"}
+            | {"outcome": None if row.outcome is None else Outcome(row.outcome)}
+        )
+        for row in rows
+    ]
+
+
+def release_run(session: Session, claim: Claim, now: datetime) -> None:
+    """Give a claim back unrecorded, so that the next process may take it at once."""
+    session.execute(
+        update(RunRow)
+        .where(RunRow.id == claim.run_id, RunRow.state == CLAIMED, RunRow.fence == claim.fence)
+        .values(lease_expires=now, owner="")
+    )
+
+
 def record_run(
     session: Session,
     claim: Claim,
@@ -213,6 +273,7 @@ def record_run(
     version: str | None,
     now: datetime,
     seconds: float,
+    awaits_labels: bool,
 ) -> None:
     """Store what a run found, if this claim still holds it; raises LeaseLost, and nothing is stored."""
     if not won(
@@ -227,6 +288,7 @@ def record_run(
             version=version,
             n_rows=sum(part.n_rows for part in parts),
             seconds=seconds,
+            awaits_labels=awaits_labels,
         ),
     ):
         raise LeaseLost(f"run {claim.run_id} of {claim.monitor} was taken over by another process")
@@ -276,16 +338,16 @@ def save_state(session: Session, claim: Claim, key: DetectorKey, scores: Sequenc
 
 
 def scores_of_key(session: Session, key: DetectorKey) -> list[list[Score]]:
-    """The stored scores of a key, one list a window, oldest first: what its state can be folded from again."""
+    """The stored scores of a key, one list a run, in the order they were folded in: its state comes from them again."""
     query = (
-        select(ScoreRow, RunRow.window_end)
+        select(ScoreRow)
         .join(RunRow, RunRow.id == ScoreRow.run_id)
         .where(ScoreRow.detector_key == key.digest)
-        .order_by(RunRow.window_end, ScoreRow.place)
+        .order_by(RunRow.recorded_at, RunRow.revision, RunRow.window_end, ScoreRow.place)
     )
-    windows: dict[datetime, list[Score]] = {}
-    for row, end in session.execute(query):
-        windows.setdefault(end, []).append(
+    folded: dict[str, list[Score]] = {}
+    for row in session.scalars(query):
+        folded.setdefault(row.run_id, []).append(
             Score(row.check, row.name, row.value, row.column, row.side, row.measure, row.usual)
         )
-    return list(windows.values())
+    return list(folded.values())

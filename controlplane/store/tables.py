@@ -65,6 +65,7 @@ class RunRow(Row):
     seed: Mapped[int] = mapped_column(default=0)
     n_rows: Mapped[int] = mapped_column(default=0)
     seconds: Mapped[float] = mapped_column(default=0.0)
+    awaits_labels: Mapped[bool] = mapped_column(default=False)
     __table_args__ = (
         UniqueConstraint("workspace", "monitor", "window_start", "window_end", "kind", "revision", name="uq_cp_runs"),
         Index(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from controlplane.domain.alias import Span
 from controlplane.domain.monitor import Columns
 from controlplane.engine.freeze import Frozen, freeze, read_table, write_table
+from controlplane.engine.labels import Labels
 from controlplane.errors import SourceError
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,12 +50,8 @@ def frozen(tmp_path: Path) -> Callable[..., tuple[list[Frozen], int, Callable[[s
         def path_of(digest: str) -> Path:
             return tmp_path / f"{digest}.arrow"
 
-        def given() -> Iterator[pa.RecordBatch]:
-            return iter(labels or [])
-
-        parts, unknown = freeze(
-            batches, columns, spans, cap, 0, lambda version: None, None if labels is None else given, path_of
-        )
+        given = None if labels is None else Labels(lambda: iter(labels), columns, None, T0)
+        parts, unknown = freeze(batches, columns, spans, cap, 0, lambda version: None, given, path_of)
         by_version = {part.version: part.sample_digest for part in parts}
         return parts, unknown, lambda version: read_table(path_of(by_version[version]))
 
