@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from controlplane.checks import metrics
+from controlplane.checks import compared
 from controlplane.checks.attack import EvasionParams, survivors
+from controlplane.checks.contributions import share
 from controlplane.checks.labels import keys, with_labels
 from controlplane.checks.scored import statistics_of
 from controlplane.domain.monitor import Limit
@@ -68,11 +69,12 @@ class Evasion:
         attack = f"PGD, {params.norm} norm, eps {params.eps:g}, {params.steps} steps"
         found = []
         for metric, values in own.items():
-            found.append(metrics.level(metric, values, sample.version, "; ".join(filter(None, [attack, lost]))))
+            mine, said = share(values), "; ".join(filter(None, [attack, lost]))
+            found.append(compared.level(metric, mine, sample.version, said))
             if other is not None and sample.previous is not None:
-                theirs, version = other[metric], sample.previous.version
-                found.append(metrics.level(metric, theirs, version, attack))
-                found.append(metrics.against_previous(metric, values, theirs, sample.version, version))
+                theirs, version = share(other[metric]), sample.previous.version
+                found.append(compared.level(metric, theirs, version, attack))
+                found.append(compared.against_previous(metric, mine, theirs, sample.version, version))
         return found
 
     def statistics(self, sample: Sample, params: EvasionParams, measures: Sequence[Measure]) -> Sequence[Statistic]:

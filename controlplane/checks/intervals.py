@@ -2,7 +2,8 @@
 
 Proportions get score intervals, because near 0 and 1, where a good model lives, the plain normal interval is far too
 short. Means get Student's t on per-row values; any smooth statistic (such as RMSE) joins them through its per-row
-influence values (delta method).
+influence values (delta method), and one that lies between 0 and 1 (such as ROC AUC) gets a score interval by way of its
+effective number of rows.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 
 import numpy as np
 
-from controlplane.profiles.intervals import Z, difference
+from controlplane.profiles.intervals import Figure, Z, difference
 from controlplane.profiles.intervals import wilson as share
 
 Interval = tuple[float, float]
@@ -28,15 +29,78 @@ def wilson(successes: int, n: int) -> Interval:
     return figure.low, figure.high
 
 
-def newcombe(successes: int, n: int, other_successes: int, other_n: int) -> Interval:
-    """The interval of a difference of two independent proportions (Newcombe 1998, method 10): first minus other.
+def apart(estimate: float, interval: Interval, other: float, other_interval: Interval) -> Interval:
+    """The interval of a difference of two independent estimates, from the interval of each: first minus other.
 
-    >>> low, high = newcombe(56, 70, 48, 80)
+    Newcombe's hybrid (1998, method 10), which holds for any two estimates and keeps their intervals' lean to one side
+    (Zou and Donner 2008); for what lies between 0 and 1.
+
+    >>> low, high = apart(56 / 70, wilson(56, 70), 48 / 80, wilson(48, 80))
     >>> round(low, 4), round(high, 4)
     (0.0524, 0.3339)
     """
-    figure = difference(share(successes, n), share(other_successes, other_n))
+    figure = difference(Figure(estimate, *interval, 0), Figure(other, *other_interval, 0))
     return figure.low, figure.high
+
+
+def mean_of_shares(hits: np.ndarray, rows: np.ndarray) -> Interval:
+    """The interval of the plain mean of independent shares, such as the recalls of classes.
+
+    Wilson's intervals of the shares are put together as estimates of their variances, below and above (Zou and Donner
+    2008), so that a class of few rows that were all right still leaves its doubt. Of one share it is Wilson's.
+
+    >>> low, high = mean_of_shares(np.array([5, 950]), np.array([5, 1000]))
+    >>> round(low, 2), round(high, 2)
+    (0.76, 0.98)
+    """
+    figures = [share(int(hit), int(n)) for hit, n in zip(hits, rows, strict=True)]
+    centre = float(np.mean([figure.estimate for figure in figures]))
+    below = math.hypot(*(figure.estimate - figure.low for figure in figures)) / len(figures)
+    above = math.hypot(*(figure.high - figure.estimate for figure in figures)) / len(figures)
+    return max(centre - below, 0.0), min(centre + above, 1.0)
+
+
+def bounded(values: np.ndarray, support: float) -> Interval:
+    """The interval of a mean of influence values that lies between 0 and 1, such as an area under a curve.
+
+    Wilson's interval with the effective number of rows, that is as many as would give a plain share this variance (Kish
+    1965; Dean and Pagano 2015 for the score interval). At 0 or 1, where no spread is left to learn from, `support` is
+    that number: of how many rows the metric is made.
+    """
+    n = len(values)
+    centre = min(max(float(np.mean(values)), 0.0), 1.0)
+    room = centre * (1 - centre)
+    variance = float(np.var(values, ddof=1)) / n if n > 1 else 0.0
+    rows = min(room / variance, n) if variance > 0 and room > 1e-12 else support
+    spread = Z * Z / rows
+    middle = (centre + spread / 2) / (1 + spread)
+    half = Z / (1 + spread) * math.sqrt(room / rows + spread / (4 * rows))
+    return min(max(middle - half, 0.0), centre), max(min(middle + half, 1.0), centre)
+
+
+def mcnemar(only_first: int, only_other: int) -> float:
+    """The p-value of McNemar's exact test (1947): whether the rows where two versions differ fall to either side alike.
+
+    >>> round(mcnemar(12, 2), 4)
+    0.0129
+    """
+    from scipy.special import bdtr
+
+    fewer, rows = min(only_first, only_other), only_first + only_other
+    return min(1.0, 2 * float(bdtr(fewer, rows, 0.5)))
+
+
+def paired(gaps: np.ndarray, step: float = 0.0) -> Interval:
+    """Student's t interval of the mean of differences over the same rows.
+
+    `step` is what one answer turned over changes. It is added to the spread as one such change, half of it each way,
+    which is what Agresti and Min (2005) do to paired shares: two versions that never disagree leave room for doubt.
+    """
+    if len(gaps) < 2:
+        return -math.inf, math.inf
+    half = _t(len(gaps) - 1) * math.hypot(float(np.std(gaps, ddof=1)) / math.sqrt(len(gaps)), step)
+    centre = float(np.mean(gaps))
+    return centre - half, centre + half
 
 
 def paired_proportions(only_first: int, only_other: int, n: int) -> Interval:
@@ -63,11 +127,7 @@ def mean(values: np.ndarray) -> Interval:
     >>> round(low, 3), round(high, 3)
     (2.516, 7.484)
     """
-    if len(values) < 2:
-        return -math.inf, math.inf
-    half = _t(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    centre = float(np.mean(values))
-    return centre - half, centre + half
+    return paired(values)
 
 
 def welch(values: np.ndarray, others: np.ndarray) -> Interval:

@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 
 from controlplane.errors import CheckError, NotEnoughData
 
+_FEW = 16
+
 
 def with_labels(rows: pa.Table, label: str | None, needed: int) -> pa.Table:
     """The rows whose label is known (neither null nor NaN); raises NotEnoughData below `needed` of them."""
@@ -24,7 +26,7 @@ def with_labels(rows: pa.Table, label: str | None, needed: int) -> pa.Table:
     known = pc.is_valid(column)
     if pa.types.is_floating(column.type):
         known = pc.and_(known, pc.invert(pc.fill_null(pc.is_nan(column), False)))
-    labelled = rows.filter(known)
+    labelled = rows if pc.all(known).as_py() else rows.filter(known)
     if labelled.num_rows < needed:
         raise NotEnoughData(
             f"{labelled.num_rows} of {rows.num_rows} rows have a label; {needed} are needed", labelled.num_rows, needed
@@ -42,7 +44,11 @@ def keys(values: pa.ChunkedArray | np.ndarray, what: str) -> np.ndarray:
     ...
     controlplane.errors.CheckError: 1 of 2 predictions are not finite numbers
     """
-    array = _plain(values) if isinstance(values, pa.ChunkedArray) else np.asarray(values)
+    if isinstance(values, pa.ChunkedArray):
+        if _is_text(values.type) and not values.null_count and len(values):
+            return _text(values)
+        values = _plain(values)
+    array = np.asarray(values)
     if array.dtype.kind == "O":
         kinds = {type(value) for value in array}
         if kinds <= {str, np.str_}:
@@ -69,6 +75,46 @@ def same_kind(labels: np.ndarray, answers: np.ndarray, what: str) -> None:
         )
 
 
+def distinct(*arrays: np.ndarray) -> np.ndarray:
+    """The distinct values of arrays of one kind, sorted; a few of them are found without sorting every row.
+
+    >>> distinct(np.array([2.0, 1.0]), np.array([3.0, 2.0]))
+    array([1., 2., 3.])
+    """
+    found: list[np.ndarray] = []
+    for array in arrays:
+        rest = array
+        for known in found:
+            rest = rest[~np.isin(rest, known)] if len(known) > _FEW else _without(rest, known)
+        one: list[Any] = []
+        while len(rest) and len(one) < _FEW:
+            one.append(rest[0])
+            rest = rest[rest != rest[0]]
+        found.append(np.concatenate([np.array(one, dtype=array.dtype), np.unique(rest)]))
+    return np.sort(np.concatenate(found))
+
+
+def codes(values: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The place of each value among sorted classes that hold them all.
+
+    >>> codes(np.array(["b", "a"]), np.array(["a", "b"]))
+    array([1, 0])
+    """
+    if len(classes) > _FEW:
+        return np.searchsorted(classes, values)
+    places = np.zeros(len(values), dtype=np.intp)
+    for place, one in enumerate(classes[1:], start=1):
+        places += place * (values == one)
+    return places
+
+
+def _without(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    kept = np.ones(len(values), dtype=bool)
+    for one in known:
+        kept &= values != one
+    return values[kept]
+
+
 def said(values: Iterable[Any], most: int = 5) -> str:
     """The distinct values in words, at most `most` of them.
 
@@ -78,6 +124,18 @@ def said(values: Iterable[Any], most: int = 5) -> str:
     distinct = sorted(set(values))
     words = [repr(str(value)) if isinstance(value, str) else f"{value:g}" for value in distinct[:most]]
     return ", ".join(words) + (f" and {len(distinct) - most} more" if len(distinct) > most else "")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(value) or pa.types.is_large_string(value))
+
+
+def _text(column: pa.ChunkedArray) -> np.ndarray:
+    """Text as NumPy holds it, made once for each distinct value."""
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    coded = coded.unify_dictionaries().combine_chunks()
+    return np.asarray(np.array(coded.dictionary.to_pylist(), dtype=str)[coded.indices.to_numpy()])
 
 
 def _plain(column: pa.ChunkedArray) -> np.ndarray:
