@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from controlplane.config.forms import BudgetForm, CheckForm, DefaultsForm, JobForm, ScheduleForm
+from controlplane.config.forms import BudgetForm, CheckForm, DefaultsForm, JobForm, LateLabelsForm, ScheduleForm
 from controlplane.config.kinds import find, make_params
 from controlplane.config.values import cron_of
 from controlplane.domain.monitor import (
@@ -40,7 +40,7 @@ def to_monitor(form: JobForm, data: Mapping[str, Any], name: str, workspace: str
         checks=tuple(_check(check, form.budget is not None) for check in form.checks),
         reference=_source(data["reference"]) if form.reference else None,
         labels=_source(data["labels"]) if form.labels else None,
-        late_labels=LateLabels(**form.late_labels.model_dump()) if form.late_labels else None,
+        late_labels=_late(form.late_labels) if form.late_labels else None,
         budget=_budget(form.budget) if form.budget else None,
         sample_rows=form.sample_rows,
         tolerance=Tolerance(**form.tolerance.model_dump()),
@@ -61,6 +61,10 @@ def _source(data: Mapping[str, Any]) -> SourceSpec:
 
 def _budget(form: BudgetForm) -> Budget:
     return Budget(form.false_pages, form.per, form.min_effect)
+
+
+def _late(form: LateLabelsForm) -> LateLabels:
+    return LateLabels(form.wait, form.coverage, form.known_at)
 
 
 def _schedule(form: ScheduleForm) -> Schedule:

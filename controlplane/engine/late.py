@@ -52,14 +52,22 @@ def needs_labels(spec: CheckSpec) -> bool:
     return ports.Need.LABELS in ports.load("checks", spec.kind).needs
 
 
-def early(monitor: Monitor, window: Window, parts: Sequence[Frozen], now: datetime) -> str:
+def queued(context: Context, monitor: Monitor, window: Window) -> bool:
+    """Whether a window before this one still waits for its labels: each check counts windows in their order."""
+    if monitor.late_labels is None:
+        return False
+    with context.store.begin() as session:
+        return any(one.window.end < window.end for one in runs.waiting_for_labels(session, monitor))
+
+
+def early(monitor: Monitor, window: Window, parts: Sequence[Frozen], now: datetime, queued: bool) -> str:
     """Why a window is not judged by its labels yet, in one sentence; empty where it is."""
     wait = monitor.late_labels
     if wait is None or not any(needs_labels(spec) for spec in monitor.checks):
         return ""
     labelled, kept = _labelled(parts)
     if wait.mature(window, labelled, kept, now):
-        return ""
+        return "its own are here, but a window before it still waits for labels" if queued else ""
     return (
         f"{labelled} of {kept} rows have one so far, and those that come early are a biased sample; judged from "
         f"{wait.coverage:.0%} on, or as they are at {iso(window.end + wait.wait)}"
@@ -107,13 +115,11 @@ def ripe(context: Context, monitor: Monitor) -> Iterator[Again]:
     tables = [[read_table(context.sample_path(part.sample_digest)) for part in one.parts] for one in waiting]
     ids = [row_ids(table, monitor.columns) for each in tables for table in each]
     known = labels.of(pa.concat_arrays(ids).unique() if ids else pa.array([], pa.string()))
-    blocked = False
+    queue = False
     for one, before in zip(waiting, tables, strict=True):
         parts = tuple(_relabelled(context, monitor, *pair, known) for pair in zip(one.parts, before, strict=True))
-        said = early(monitor, one.window, parts, context.now())
-        if not said and blocked:
-            said = "its labels are here, and a window before it still waits for its own"
-        blocked = blocked or bool(said)
+        said = early(monitor, one.window, parts, context.now(), queue)
+        queue = queue or bool(said)
         if not said or _grown(monitor, before, parts):
             yield Again(one.run_id, one.window, one.version or "unknown", parts, said, one.version == holder)
 

@@ -53,7 +53,8 @@ def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
     except RegistryError as error:
         return Look((CheckResult(REGISTRY, None, error=str(error)),), _last_tenure(context, monitor))
     context.observe("resolved")
-    return look_at(context, monitor, window, seed, version, number, _holdings(context, monitor))
+    queued = late.queued(context, monitor, window)
+    return look_at(context, monitor, window, seed, version, number, _holdings(context, monitor), queued)
 
 
 def look_at(
@@ -64,8 +65,12 @@ def look_at(
     version: str,
     number: int,
     held: Sequence[Holding],
+    queued: bool = False,
 ) -> Look:
-    """Measure one window as it is while `version` holds the alias, in its holding number `number` of those `held`."""
+    """Measure one window as it is while `version` holds the alias, in its holding number `number` of those `held`.
+
+    `queued` says that a window before it waits for its labels, so that this one must too.
+    """
     holds = CheckResult(REGISTRY, version, seen=f"{monitor.model} holds version {version}")
     rows = {version: references.find(context, monitor, version)}
     tenure = Tenure(version, number, _digest(rows[version]) or "")
@@ -77,7 +82,7 @@ def look_at(
     if not parts:
         said = f"no rows from {window}" + (f"; {unknown} rows of unknown version" if unknown else "")
         return Look((holds, CheckResult(SOURCE, None, blind=said)), tenure, version)
-    early = late.early(monitor, window, parts, context.now())
+    early = late.early(monitor, window, parts, context.now(), queued)
     results = _measure(context, monitor, monitor.checks, window, seed, parts, rows, held[: number + 1], early)
     context.observe("measured")
     total = sum(part.n_rows for part in parts)

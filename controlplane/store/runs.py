@@ -273,7 +273,7 @@ def record_run(
     version: str | None,
     now: datetime,
     seconds: float,
-    awaits_labels: bool,
+    awaits_labels: bool = False,
 ) -> None:
     """Store what a run found, if this claim still holds it; raises LeaseLost, and nothing is stored."""
     if not won(
