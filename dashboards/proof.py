@@ -29,13 +29,20 @@ def show(where: Place, rollback: Rollback, now: datetime) -> None:
                         "difference": words.number(replay.difference),
                         "95 % interval": words.interval(replay.low, replay.high),
                         "n": replay.n,
+                        f"version {action.from_version} since the reference": _fall(
+                            replay.own, replay.own_low, replay.own_high
+                        ),
+                        f"version {action.to_version} since the reference": _fall(
+                            replay.other, replay.other_low, replay.other_high
+                        ),
+                        "attribution": replay.attribution,
                     }
                     for replay in rollback.replays
                 ],
                 hide_index=True,
                 width="content",
             )
-            st.caption("Both versions measured on the same frozen rows with the same seed, paired.")
+            st.caption("Both versions measured on the same frozen rows with the same seed, paired.", help=_ATTRIBUTION)
         st.caption(_dates(action, now), help=_dates_utc(action))
         requests(rollback.asked, now)
         if rollback.waits:
@@ -56,6 +63,17 @@ def requests(asked: tuple[IntentRow, ...], now: datetime) -> None:
             f"({words.ago(row.at, now)}) → {became if row.state == STORED else words.plain(became)}",
             help=words.utc(row.at),
         )
+
+
+_ATTRIBUTION = (
+    "Attribution: the version regressed where it does worse on the same rows; the world changed where both versions "
+    "fell since the reference; neither where falls that matter are ruled out; otherwise nobody can tell. "
+    "Blame asks for more than 95 %, because a failing window was picked for looking bad."
+)
+
+
+def _fall(estimate: float | None, low: float | None, high: float | None) -> str:
+    return "-" if estimate is None else f"{words.number(estimate)} ({words.interval(low, high)})"
 
 
 def _move(action: ActionRow) -> str:

@@ -145,10 +145,27 @@ def show_rollback(rollback: Id, as_json: Json = False) -> None:
             f"{replay.candidate:.4g}",
             f"{replay.difference:.4g} ({replay.low:.4g} to {replay.high:.4g})",
             replay.n,
+            _fall(replay.own, replay.own_low, replay.own_high),
+            _fall(replay.other, replay.other_low, replay.other_high),
+            replay.attribution,
         )
         for replay in replays
     ]
-    table("replay on the same rows", ("measure", "failing", "candidate", "difference", "n"), cells)
+    heads = (
+        "measure",
+        "failing",
+        "candidate",
+        "difference",
+        "n",
+        "failing since reference",
+        "candidate",
+        "attribution",
+    )
+    table("replay on the same rows", heads, cells)
+
+
+def _fall(estimate: float | None, low: float | None, high: float | None) -> str:
+    return "" if estimate is None else f"{estimate:+.4g} ({low:.4g} to {high:.4g})"
 
 
 def approve(rollback: Id, by: By = None, why: Why = "", as_json: Json = False) -> None:

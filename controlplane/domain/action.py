@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from controlplane.domain.attribution import AGAINST_VERSION, Attributed, Attribution, Replay, attribute
 from controlplane.domain.monitor import Guards, Reaction, iso
-from controlplane.domain.verdict import PAIRED, Finding, Measure
+from controlplane.domain.verdict import Finding
 
 
 class ActionState(StrEnum):
@@ -39,6 +40,7 @@ class Refusal(StrEnum):
     NO_TARGET = "no_target"
     COOLDOWN = "cooldown"
     NOT_BETTER = "not_better"
+    CANNOT_TELL = "cannot_tell"
     NOT_MEASURED = "not_measured"
     NOT_CURRENT = "not_current"
 
@@ -60,23 +62,6 @@ class Refused:
 
     code: Refusal
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """The failing measure measured again, paired, on the same frozen rows with the same seed.
-
-    `difference` is the failing version's value minus the candidate's, with its 95 % interval in `low` and `high`.
-    """
-
-    measure: str
-    current: float
-    candidate: float
-    difference: float
-    low: float
-    high: float
-    n: int
-    higher_is_worse: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,75 +120,36 @@ def plan_rollback(
     return Plan(current, targets[0], check, measures, why)
 
 
-def paired(name: str) -> str:
-    """The name of the paired measure of `name`: the failing version's value minus the other version's.
-
-    >>> paired("accuracy")
-    'accuracy_vs_previous'
-    """
-    return name + PAIRED
-
-
-def behind(name: str) -> str:
-    """The plain measure behind a difference: what a replay measures again when the difference failed its limit.
-
-    >>> behind("accuracy_vs_baseline"), behind("accuracy")
-    ('accuracy', 'accuracy')
-    """
-    return name.removesuffix("_vs_previous").removesuffix("_vs_baseline")
-
-
-def read_replay(
-    measures: Sequence[Measure], wanted: Sequence[str], current: str, higher_is_worse: Mapping[str, bool]
-) -> list[Replay]:
-    """The replays of the `wanted` measures out of what a check measured with both versions on the same rows.
-
-    A wanted difference, such as `accuracy_vs_baseline`, is replayed by the measure behind it.
-    """
-    replays = []
-    for name in dict.fromkeys(behind(name) for name in wanted):
-        rows = {measure.version: measure for measure in measures if measure.name == name}
-        both = [measure for measure in measures if measure.name == paired(name)]
-        others = [row for version, row in rows.items() if version != current]
-        if not both or not others or current not in rows or both[0].low is None or both[0].high is None:
-            continue
-        difference = both[0]
-        assert difference.low is not None and difference.high is not None
-        replays.append(
-            Replay(
-                name,
-                rows[current].estimate,
-                others[0].estimate,
-                difference.estimate,
-                difference.low,
-                difference.high,
-                difference.n,
-                higher_is_worse[name],
-            )
-        )
-    return replays
-
-
 def accept(plan: Plan, replays: Sequence[Replay]) -> Replay | Refused:
-    """The replay that proves the rollback, or a refusal: the target must be better with 95 % confidence.
+    """The replay that proves the rollback, or a refusal: as `attribute` has it, the target must be better.
+
+    One measure of those that failed is enough, each held to the stricter level that their number asks for; none of
+    them may be better beyond doubt with the version in charge.
 
     >>> plan = Plan("2", "1", "performance", ("accuracy",), "")
     >>> accept(plan, [Replay("accuracy", 0.6, 0.8, -0.2, -0.25, -0.15, 900, False)]).candidate
     0.8
     >>> accept(plan, [Replay("accuracy", 0.6, 0.61, -0.01, -0.05, 0.03, 900, False)]).code
-    <Refusal.NOT_BETTER: 'not_better'>
+    <Refusal.CANNOT_TELL: 'cannot_tell'>
     """
     if not replays:
         return Refused(
             Refusal.NOT_MEASURED, f"{', '.join(plan.measures)} could not be measured again with both versions"
         )
-    for replay in replays:
-        if (replay.low > 0) if replay.higher_is_worse else (replay.high < 0):
+    said = [attribute(replay, plan.from_version, plan.to_version, len(replays)) for replay in replays]
+    against = next((one for one in said if one.better), None)
+    if against is not None:
+        return Refused(Refusal.NOT_BETTER, f"version {plan.from_version} does better. {against.why}")
+    for replay, found in zip(replays, said, strict=True):
+        if found.attribution in AGAINST_VERSION:
             return replay
-    replay = replays[0]
-    return Refused(
-        Refusal.NOT_BETTER,
-        f"on the same {replay.n} rows {replay.measure} is {replay.current:.3g} with version {plan.from_version} and "
-        f"{replay.candidate:.3g} with version {plan.to_version}; the difference "
-        f"{replay.difference:.3g} ({replay.low:.3g} to {replay.high:.3g}) does not favour going back",
-    )
+    return min((Refused(_code(found), found.why) for found in said), key=lambda refused: _TOLD.index(refused.code))
+
+
+_TOLD = [Refusal.WORLD_CHANGED, Refusal.NOT_BETTER, Refusal.CANNOT_TELL]
+
+
+def _code(found: Attributed) -> Refusal:
+    if found.attribution is Attribution.WORLD_CHANGED:
+        return Refusal.WORLD_CHANGED
+    return Refusal.NOT_BETTER if found.no_worse else Refusal.CANNOT_TELL

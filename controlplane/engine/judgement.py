@@ -21,6 +21,7 @@ from controlplane.domain.verdict import (
     judge,
     scores_of,
 )
+from controlplane.engine.blame import blame
 from controlplane.profiles import detector
 from controlplane.profiles.detector import EDetector, Name
 from controlplane.profiles.promise import Promise
@@ -68,6 +69,7 @@ def decide(
         if scores:
             until = dict(before.until) | {score.check: window.end.isoformat() for score in scores}
             state = replace(before, evidence=after.dump(), until=until)
+    findings = blame(findings, results, monitor)
     streaks = tuple(scores_of(findings))
     state = accumulate(state, streaks)
     return Judged(tuple(findings), (*streaks, *scores), state, conclude(findings, state))

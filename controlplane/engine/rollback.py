@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from controlplane import ports
-from controlplane.domain.action import ActionState, Plan, Refusal, Refused, Replay, accept, read_replay
+from controlplane.domain.action import ActionState, Plan, Refusal, Refused, accept
+from controlplane.domain.attribution import Replay, attribute, behind, compare
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.incident import Event, Severity, Transition
 from controlplane.domain.monitor import ModelRef, Monitor, Reaction, Window
@@ -89,7 +90,7 @@ def _replay(context: Context, monitor: Monitor, row: ActionRow) -> None:
             if not told:
                 _tell(session, monitor, row, Event.ROLLBACK_REFUSED, why, Severity.CRITICAL, context)
         else:
-            why = _proof(row, accepted)
+            why = attribute(accepted, plan.from_version, plan.to_version, len(proof)).why
             if row.mode == Reaction.PROPOSE:
                 actions.step_action(session, row, ActionState.PROPOSED, why=why, proposed_at=now)
                 _tell(session, monitor, row, Event.ROLLBACK_PROPOSED, why, Severity.WARNING, context)
@@ -114,19 +115,13 @@ def _measure_both(context: Context, monitor: Monitor, row: ActionRow) -> tuple[l
     result = context.workers.measure_all([Task(measure, (task,), spec.timeout, spec.memory)])[0]
     if result.error or result.blind:
         return [], part.sample_digest, result.error or str(result.blind)
-    worse = {name: item.higher_is_worse for name, item in ports.load("checks", spec.kind).measures.items()}
-    replays = read_replay(result.value.measures, row.measures.split(","), part.version, worse)
+    wanted = row.measures.split(",")
+    specs = ports.load("checks", spec.kind).measures
+    worse = {name: specs[name].higher_is_worse for name in map(behind, wanted) if name in specs}
+    replays = compare(result.value.measures, wanted, part.version, worse)
     # Where the candidate could not answer, the check says why beside its own measures.
     said = {} if replays else dict.fromkeys(measure.detail for measure in result.value.measures if measure.detail)
     return replays, part.sample_digest, "; ".join(said)
-
-
-def _proof(row: ActionRow, replay: Replay) -> str:
-    return (
-        f"on the same {replay.n} rows {replay.measure} is {replay.current:.3g} with version {row.from_version} and "
-        f"{replay.candidate:.3g} with version {row.to_version} (difference {replay.difference:.3g}, "
-        f"{replay.low:.3g} to {replay.high:.3g})"
-    )
 
 
 def _await_approval(context: Context, monitor: Monitor, row: ActionRow) -> None:

@@ -10,10 +10,11 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from controlplane.domain.action import LIVE, ActionState, Past, Plan, Refusal, Refused, Replay
+from controlplane.domain.action import LIVE, ActionState, Past, Plan, Refusal, Refused
+from controlplane.domain.attribution import Replay, attribute
 from controlplane.domain.incident import IncidentState
 from controlplane.domain.monitor import Monitor, RunKind
-from controlplane.domain.verdict import BLIND
+from controlplane.domain.verdict import BLIND, Measure
 from controlplane.errors import LeaseLost
 from controlplane.store.rows import new_id, won
 from controlplane.store.runs import Claim, natural_key
@@ -168,6 +169,7 @@ def step_action(session: Session, row: ActionRow, to: ActionState, release: bool
 def store_replays(session: Session, row: ActionRow, replays: Sequence[Replay], sample_digest: str) -> None:
     """Keep the proof: what both versions measured on the same rows. Numbers that are not finite prove nothing."""
     for replay in replays:
+        found = attribute(replay, row.from_version or "", row.to_version or "", len(replays))
         numbers = (replay.current, replay.candidate, replay.difference, replay.low, replay.high)
         if not all(map(math.isfinite, numbers)):
             continue
@@ -181,9 +183,18 @@ def store_replays(session: Session, row: ActionRow, replays: Sequence[Replay], s
                 low=replay.low,
                 high=replay.high,
                 n=replay.n,
+                attribution=found.attribution.value,
+                **_fall("own", replay.own),
+                **_fall("other", replay.theirs),
                 sample_digest=sample_digest,
             )
         )
+
+
+def _fall(whose: str, measure: Measure | None) -> dict[str, float | None]:
+    numbers = (None, None, None) if measure is None else (measure.estimate, measure.low, measure.high)
+    finite = [None if one is None or not math.isfinite(one) else one for one in numbers]
+    return dict(zip((whose, f"{whose}_low", f"{whose}_high"), finite, strict=True))
 
 
 def take_alias_lease(

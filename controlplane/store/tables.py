@@ -276,7 +276,10 @@ class ActionRow(Row):
 
 
 class ReplayRow(Row):
-    """A failing measure measured again with both versions on the same rows: the proof behind an action."""
+    """A failing measure measured again with both versions on the same rows: the proof behind an action.
+
+    `own` and `other` say how far the failing version and the candidate are from the reference.
+    """
 
     __tablename__ = "cp_replays"
     action_id: Mapped[str] = mapped_column(ForeignKey("cp_actions.id"), primary_key=True)
@@ -287,6 +290,13 @@ class ReplayRow(Row):
     low: Mapped[float]
     high: Mapped[float]
     n: Mapped[int]
+    attribution: Mapped[str] = mapped_column(String(32))
+    own: Mapped[float | None]
+    own_low: Mapped[float | None]
+    own_high: Mapped[float | None]
+    other: Mapped[float | None]
+    other_low: Mapped[float | None]
+    other_high: Mapped[float | None]
     sample_digest: Mapped[str] = mapped_column(_DIGEST)
 
 

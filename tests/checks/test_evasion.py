@@ -16,7 +16,8 @@ import pytest
 
 from controlplane.checks.attack import EvasionParams
 from controlplane.checks.evasion import Evasion
-from controlplane.domain.action import Plan, Replay, accept, read_replay
+from controlplane.domain.action import Plan, accept
+from controlplane.domain.attribution import Replay, compare
 from controlplane.domain.monitor import Columns, Window
 from controlplane.domain.verdict import Measure
 from controlplane.errors import CheckError, NotEnoughData
@@ -153,7 +154,7 @@ def test_the_plain_version_falls_to_the_attack_and_the_replay_proves_the_hardene
     worse = {name: spec.higher_is_worse for name, spec in Evasion.measures.items()}
     proof = accept(
         Plan("2", "1", "evasion", ("robust_accuracy",), ""),
-        read_replay(tuple(found.values()), ["robust_accuracy"], "2", worse),
+        compare(tuple(found.values()), ["robust_accuracy"], "2", worse),
     )
     assert isinstance(proof, Replay)
     assert set(Evasion.measures) == {name for name, _ in found}

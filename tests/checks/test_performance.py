@@ -14,7 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from controlplane.checks.performance import Performance, PerformanceParams
-from controlplane.domain.action import Plan, Replay, accept, read_replay
+from controlplane.domain.action import Plan, accept
+from controlplane.domain.attribution import Replay, compare
 from controlplane.domain.monitor import Columns, Window
 from controlplane.domain.verdict import Measure
 from controlplane.errors import CheckError, NotEnoughData
@@ -99,7 +100,7 @@ def test_a_regression_measures_what_scikit_learn_does() -> None:
     found = measured(sample({"said": said, "truth": labels}), task="regression")
     assert found["mae", "2"].estimate == pytest.approx(truth.mean_absolute_error(labels, said))
     assert found["rmse", "2"].estimate == pytest.approx(truth.root_mean_squared_error(labels, said))
-    assert {name for name, _ in found} == {"mae", "rmse"}
+    assert {name for name, _ in found} == {"mae", "rmse", "bias", "r2"}
 
 
 def test_the_interval_of_rmse_and_of_its_paired_difference_cover_the_truth() -> None:
@@ -136,7 +137,7 @@ def test_a_worse_version_is_compared_on_the_same_rows_and_the_replay_proves_the_
     assert found["accuracy", "2"].estimate - found["accuracy", "1"].estimate == pytest.approx(gap)
     assert found["log_loss_vs_previous", "2"].low > 0
     worse = {name: spec.higher_is_worse for name, spec in Performance.measures.items()}
-    replays = read_replay(tuple(found.values()), ["accuracy_vs_baseline"], "2", worse)
+    replays = compare(tuple(found.values()), ["accuracy_vs_baseline"], "2", worse)
     proof = accept(Plan("2", "1", "performance", ("accuracy_vs_baseline",), ""), replays)
     assert isinstance(proof, Replay)
     assert (proof.measure, proof.difference) == ("accuracy", paired.estimate)
@@ -227,7 +228,13 @@ def test_the_probability_column_speaks_of_the_positive_class() -> None:
 
 def test_without_probabilities_the_default_measures_accuracy_and_an_explicit_wish_says_what_lacks() -> None:
     rows = {"said": [0, 1] * 30, "truth": [0, 1] * 30}
-    assert set(measured(sample(rows))) == {("accuracy", "2")}
+    assert {name for name, _ in measured(sample(rows))} == {
+        "accuracy",
+        "balanced_accuracy",
+        "precision",
+        "recall",
+        "f1",
+    }
     with pytest.raises(CheckError, match="log_loss needs class probabilities: log a probability column"):
         measured(sample(rows), metrics=("log_loss",))
 
@@ -266,16 +273,21 @@ def test_rows_without_the_label_column_are_one_sentence(label: str | None) -> No
 def test_another_version_that_cannot_answer_costs_the_comparison_alone(tumours: Any) -> None:
     rows = tumours["ask"].append_column("said", pa.array(tumours["bad"].predict(tumours["ask"])))
     found = measured(sample(rows.drop_columns(["area"]), previous=tumours["good"]))
-    assert set(found) == {("accuracy", "2")}
+    assert {version for _, version in found} == {"2"} and not any("_vs_" in name for name, _ in found)
     assert found["accuracy", "2"].detail.startswith("version 1 could not be compared: version 1 needs the column area")
 
 
 @pytest.mark.parametrize(
     ("params", "sentence"),
     [
-        ({"metrics": ("rmse",)}, "classification has no metric rmse; valid: accuracy, brier, log_loss"),
-        ({"task": "regression", "metrics": ("f1",)}, "regression has no metric f1; valid: mae, rmse"),
+        ({"metrics": ("rmse",)}, "classification has no metric rmse; valid: accuracy, balanced_accuracy, "),
+        (
+            {"task": "regression", "metrics": ("f1",)},
+            "regression has no metric f1; valid: mae, rmse, bias, r2, pinball",
+        ),
         ({"min_labels": 1}, "min_labels must be at least 2, not 1"),
+        ({"task": "regression", "metrics": ("pinball",)}, "pinball needs the quantile that is predicted"),
+        ({"task": "regression", "quantile": 90.0}, "quantile must lie between 0 and 1, not 90"),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(params: dict[str, Any], sentence: str) -> None:

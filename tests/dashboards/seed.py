@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from controlplane.domain.action import ActionState, Plan, Refusal, Refused, Replay
+from controlplane.domain.action import ActionState, Plan, Refusal, Refused
+from controlplane.domain.attribution import Replay, attribute
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.incident import Event, Severity, Transition
 from controlplane.domain.monitor import (
@@ -291,8 +292,11 @@ def _insurance(teller: Teller) -> tuple[str, str, str]:
             performance = teller.change(INSURANCE, opened, at, claim.run_id, version=version)
             plan = Plan("2", "1", "performance", ("accuracy",), "version 2 failed performance (accuracy)")
             action = teller.plan(INSURANCE, plan, claim, performance, "2", at)
-            teller.prove(action, Replay("accuracy", 0.611, 0.751, -0.14, -0.172, -0.108, 812, False))
-            proof = "on the same 812 rows accuracy is 0.611 with version 2 and 0.751 with version 1 (difference -0.14)"
+            fell = Measure("accuracy_vs_baseline", -0.147, 812, -0.187, -0.106, version="2")
+            kept = Measure("accuracy_vs_baseline", -0.007, 812, -0.042, 0.028, version="1")
+            replay = Replay("accuracy", 0.611, 0.751, -0.14, -0.172, -0.108, 812, False, fell, kept, 0.061)
+            teller.prove(action, replay)
+            proof = attribute(replay, "2", "1").why
             teller.step(action, ActionState.ACCEPTED, why=proof)
         if window == 7:
             assert action is not None
@@ -348,11 +352,9 @@ def _digits(teller: Teller) -> tuple[str, str, str]:
             evasion = teller.change(DIGITS, opened, at, claim.run_id, version=version)
             plan = Plan("2", "1", "evasion", ("robust_accuracy",), "version 2 failed evasion (robust_accuracy)")
             row = teller.plan(DIGITS, plan, claim, evasion, "2", at)
-            teller.prove(row, Replay("robust_accuracy", 0.083, 0.638, -0.555, -0.62, -0.487, 240, False))
-            proof = (
-                "on the same 240 rows robust_accuracy is 0.083 with version 2 and 0.638 with version 1 "
-                "(difference -0.555, -0.62 to -0.487)"
-            )
+            replay = Replay("robust_accuracy", 0.083, 0.638, -0.555, -0.62, -0.487, 240, False)
+            teller.prove(row, replay)
+            proof = attribute(replay, "2", "1").why
             teller.step(row, ActionState.PROPOSED, why=proof, proposed_at=at)
             proposed = Transition("evasion", Event.ROLLBACK_PROPOSED, proof, Severity.WARNING, evasion)
             teller.change(DIGITS, proposed, at, claim.run_id, row.id)

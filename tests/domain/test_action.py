@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.domain.action import Past, Plan, Refusal, Refused, Replay, accept, plan_rollback, read_replay
+from controlplane.domain.action import Past, Plan, Refusal, Refused, accept, plan_rollback
+from controlplane.domain.attribution import Replay, compare
 from controlplane.domain.monitor import Guards, Reaction
 from controlplane.domain.verdict import Finding, Measure, Outcome
 
@@ -109,32 +110,43 @@ def test_drift_beside_a_failure_of_the_version_hides_no_rollback() -> None:
     assert isinstance(planned([replace(FAILED, check="removed")]), Refused)
 
 
-def replay(difference: float, low: float, high: float, higher_is_worse: bool = False) -> Replay:
-    return Replay("accuracy", 0.7, 0.7 - difference, difference, low, high, 500, higher_is_worse)
+def replay(difference: float, low: float, high: float, higher_is_worse: bool = False, margin: float = 0.05) -> Replay:
+    return Replay("accuracy", 0.7, 0.7 - difference, difference, low, high, 500, higher_is_worse, margin=margin)
 
 
 PLAN = Plan("3", "2", "performance", ("accuracy",), "")
 
 
 @pytest.mark.parametrize(
-    ("proof", "accepted"),
+    ("proof", "code"),
     [
-        (replay(-0.10, -0.15, -0.05), True),
-        (replay(-0.10, -0.21, 0.01), False),
-        (replay(0.10, 0.05, 0.15), False),
-        (replay(0.10, 0.05, 0.15, higher_is_worse=True), True),
-        (replay(-0.10, -0.15, -0.05, higher_is_worse=True), False),
-        (replay(0.10, -0.01, 0.21, higher_is_worse=True), False),
-        (replay(-0.05, -0.1, 0.0), False),
-        (replay(0.05, 0.0, 0.1, higher_is_worse=True), False),
+        (replay(-0.10, -0.15, -0.05), None),
+        (replay(-0.10, -0.16, -0.04), Refusal.CANNOT_TELL),
+        (replay(-0.10, -0.21, 0.01), Refusal.CANNOT_TELL),
+        (replay(0.10, 0.05, 0.15), Refusal.NOT_BETTER),
+        (replay(0.10, 0.05, 0.15, higher_is_worse=True), None),
+        (replay(-0.10, -0.15, -0.05, higher_is_worse=True), Refusal.NOT_BETTER),
+        (replay(0.10, -0.01, 0.21, higher_is_worse=True), Refusal.CANNOT_TELL),
+        (replay(-0.01, -0.04, 0.02), Refusal.NOT_BETTER),
+        (replay(-0.01, -0.04, 0.02, margin=0.0), Refusal.CANNOT_TELL),
+        (replay(0.01, -0.02, 0.04, higher_is_worse=True), Refusal.NOT_BETTER),
     ],
 )
-def test_the_target_must_be_better_beyond_its_interval(proof: Replay, accepted: bool) -> None:
+def test_the_target_must_be_better_beyond_more_than_its_interval(proof: Replay, code: Refusal | None) -> None:
     answer = accept(PLAN, [proof])
-    assert answer == proof if accepted else isinstance(answer, Refused)
+    assert answer == proof if code is None else isinstance(answer, Refused)
     if isinstance(answer, Refused):
-        assert answer.code is Refusal.NOT_BETTER
+        assert answer.code is code
         assert "same 500 rows" in answer.why
+
+
+def test_a_change_of_the_world_is_refused_by_its_name() -> None:
+    same = replay(0.01, -0.02, 0.04)
+    fell = Measure("accuracy_vs_baseline", -0.2, 500, -0.25, -0.15)
+    answer = accept(PLAN, [replace(same, own=fell, theirs=fell)])
+    assert isinstance(answer, Refused)
+    assert answer.code is Refusal.WORLD_CHANGED
+    assert answer.why.startswith("world changed: on the same 500 rows")
 
 
 def test_of_several_measures_the_one_that_proves_the_target_better_is_named() -> None:
@@ -143,7 +155,21 @@ def test_of_several_measures_the_one_that_proves_the_target_better_is_named() ->
     refused = accept(PLAN, [unclear, replace(unclear, measure="f1")])
     assert isinstance(refused, Refused)
     assert "accuracy is 0.7 with version 3 and 0.8 with version 2" in refused.why
-    assert "-0.1 (-0.21 to 0.01)" in refused.why
+    assert "-0.1, -0.21 to 0.01" in refused.why
+
+
+def test_the_more_measures_failed_the_more_each_has_to_prove() -> None:
+    near = replay(-0.10, -0.1535, -0.0465)
+    assert accept(PLAN, [near]) == near
+    assert isinstance(accept(PLAN, [near, *(replace(near, measure=f"m{n}") for n in range(9))]), Refused)
+
+
+def test_a_target_that_is_worse_by_another_failed_measure_is_refused() -> None:
+    proof, against = replay(-0.1, -0.15, -0.05), replace(replay(0.1, 0.06, 0.14), measure="f1")
+    answer = accept(PLAN, [proof, against])
+    assert isinstance(answer, Refused)
+    assert answer.code is Refusal.NOT_BETTER
+    assert answer.why.startswith("version 3 does better.")
 
 
 @pytest.mark.parametrize("worse", [False, True])
@@ -157,15 +183,23 @@ def test_nothing_measured_again_proves_nothing() -> None:
     assert answer.code is Refusal.NOT_MEASURED
 
 
-def test_a_replay_is_read_from_the_paired_measures_of_one_check() -> None:
+def test_a_replay_is_read_from_the_measures_of_both_versions() -> None:
     measures = [
         Measure("accuracy", 0.5, 400, 0.45, 0.55, version="3"),
         Measure("accuracy", 0.9, 400, 0.87, 0.93, version="2"),
         Measure("accuracy_vs_previous", -0.4, 400, -0.45, -0.35, version="3"),
+        Measure("accuracy_vs_previous", -0.9, 40, -0.95, -0.85, version="3", segment="young"),
+        Measure("accuracy_vs_baseline", -0.3, 400, -0.35, -0.25, version="3"),
+        Measure("accuracy_vs_baseline", 0.01, 400, -0.02, 0.04, version="2"),
     ]
-    (read,) = read_replay(measures, ["accuracy"], "3", {"accuracy": False})
+    (read,) = compare(measures, ["accuracy"], "3", {"accuracy": False})
     assert (read.current, read.candidate, read.low, read.high, read.n) == (0.5, 0.9, -0.45, -0.35, 400)
-    assert read_replay(measures[:2], ["accuracy"], "3", {"accuracy": False}) == []
+    assert (read.own, read.theirs) == (measures[4], measures[5])
+    assert read.margin == pytest.approx(0.125 * 0.05 * 20 / 1.96, rel=1e-4)
+    assert compare(measures[:2], ["accuracy"], "3", {"accuracy": False}) == []
+    assert compare(measures, ["accuracy"], "3", {}) == []
+    (alone,) = compare(measures[:3], ["accuracy"], "3", {"accuracy": False})
+    assert (alone.own, alone.theirs) == (None, None)
 
 
 def test_a_failed_difference_is_replayed_by_the_measure_behind_it_once() -> None:
@@ -176,6 +210,6 @@ def test_a_failed_difference_is_replayed_by_the_measure_behind_it_once() -> None
         Measure("accuracy_vs_previous", -0.4, 400, -0.45, -0.35, version="3"),
     ]
     wanted = ["accuracy_vs_baseline", "accuracy_vs_previous", "accuracy"]
-    assert [read.measure for read in read_replay(measures, wanted, "3", {"accuracy": False})] == ["accuracy"]
+    assert [read.measure for read in compare(measures, wanted, "3", {"accuracy": False})] == ["accuracy"]
     without = [replace(measure, low=None) for measure in measures]
-    assert read_replay(without, wanted, "3", {"accuracy": False}) == []
+    assert compare(without, wanted, "3", {"accuracy": False}) == []

@@ -11,7 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from store_samples import HOUR, KEY, LEASE, PLAN, REFUSED, T0, monitor, nobody_gone, opened, planned, recorded
 
-from controlplane.domain.action import ActionState, Refusal, Refused, Replay
+from controlplane.domain.action import ActionState, Refusal, Refused
+from controlplane.domain.attribution import Replay
 from controlplane.domain.incident import Event, Severity, Transition
 from controlplane.domain.monitor import RunKind
 from controlplane.domain.verdict import Finding, Outcome

@@ -373,6 +373,13 @@ def upgrade() -> None:
         sa.Column("low", sa.Double(), nullable=False),
         sa.Column("high", sa.Double(), nullable=False),
         sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.Column("attribution", sa.String(length=32), nullable=False),
+        sa.Column("own", sa.Double(), nullable=True),
+        sa.Column("own_low", sa.Double(), nullable=True),
+        sa.Column("own_high", sa.Double(), nullable=True),
+        sa.Column("other", sa.Double(), nullable=True),
+        sa.Column("other_low", sa.Double(), nullable=True),
+        sa.Column("other_high", sa.Double(), nullable=True),
         sa.Column("sample_digest", sa.String(length=64), nullable=False),
         sa.ForeignKeyConstraint(
             ["action_id"],
