@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help demo test lint bench bench-drift clean
+.PHONY: help demo test lint bench bench-drift bench-performance clean
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1  \2/p' Makefile
@@ -24,6 +24,9 @@ bench: .venv/dev.installed  ## print the numbers the product promises, one progr
 
 bench-drift: .venv/dev.installed .venv-peers/installed  ## drift beside its peers: speed, memory, false pages, detection
 	for bench in speed memory detection; do $(BIN)/python tests/benchmarks/drift/$$bench.py --json build/bench-drift/$$bench.json; done
+
+bench-performance: .venv/dev.installed .venv-peers/installed  ## attribution, label-free estimates, weak slices, speed
+	for bench in attribution label_free slices speed; do $(BIN)/python tests/benchmarks/performance/$$bench.py --json build/bench-performance/$$bench.json; done
 
 clean:  ## remove what was installed and built here
 	rm -rf .venv .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
