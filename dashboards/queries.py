@@ -22,7 +22,7 @@ from controlplane.store import Session, Store
 from controlplane.store.incidents import incident_of, silences
 from controlplane.store.intents import STORED
 from controlplane.store.records import evidence_of
-from controlplane.store.runs import RECORDED
+from controlplane.store.runs import newest
 from controlplane.store.tables import (
     ActionRow,
     ConfigRow,
@@ -130,10 +130,9 @@ def _newest(session: Session, monitor: Monitor, most: int) -> list[RunRow]:
         .where(
             RunRow.workspace == monitor.workspace,
             RunRow.monitor == monitor.name,
-            RunRow.kind == RunKind.SCHEDULED.value,
-            RunRow.state == RECORDED,
+            newest(RunKind.SCHEDULED),
         )
-        .order_by(RunRow.window_end.desc(), RunRow.revision.desc())
+        .order_by(RunRow.window_end.desc())
         .limit(most)
     )
     return list(reversed(session.scalars(query).all()))

@@ -10,10 +10,8 @@ from sqlalchemy import func, select
 
 from controlplane.dashboards.queries import FRESH, Place, reading
 from controlplane.domain.monitor import RunKind
-from controlplane.store.runs import RECORDED
+from controlplane.store.runs import newest
 from controlplane.store.tables import AttachmentRow, FindingRow, FollowupRow, PartRow, RunRow
-
-_SHOWN = (RunKind.SCHEDULED.value, RunKind.MANUAL.value)
 
 
 @dataclass(frozen=True)
@@ -43,16 +41,12 @@ def windows(where: Place, monitor: str, most: int) -> list[Seen]:
             .where(
                 RunRow.workspace == where.workspace,
                 RunRow.monitor == monitor,
-                RunRow.kind.in_(_SHOWN),
-                RunRow.state == RECORDED,
+                newest(RunKind.SCHEDULED, RunKind.MANUAL),
             )
-            .order_by(RunRow.window_end.desc(), RunRow.id.desc())
-            .limit(2 * most)
+            .order_by(RunRow.window_end.desc())
+            .limit(most)
         )
-        newest: dict[tuple[datetime, datetime], RunRow] = {}
-        for row in session.scalars(query):
-            newest.setdefault((row.window_start, row.window_end), row)
-        runs = list(newest.values())[:most][::-1]
+        runs = list(session.scalars(query))[::-1]
         parts: dict[str, list[tuple[str, int]]] = {}
         for part in session.scalars(select(PartRow).where(PartRow.run_id.in_([run.id for run in runs]))):
             parts.setdefault(part.run_id, []).append((part.version, part.n_rows))

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from controlplane.domain.monitor import Monitor, RunKind, Window
 from controlplane.domain.verdict import DetectorState, Finding, Outcome, Score, Verdict
@@ -207,29 +207,35 @@ class Waiting:
     parts: tuple[Part, ...]
 
 
+def newest(*kinds: RunKind) -> ColumnElement[bool]:
+    """True of the recorded runs of these kinds that no later one of the same window replaced."""
+    later = aliased(RunRow)
+    names = [kind.value for kind in kinds]
+    replaced = exists().where(
+        later.workspace == RunRow.workspace,
+        later.monitor == RunRow.monitor,
+        later.window_start == RunRow.window_start,
+        later.window_end == RunRow.window_end,
+        later.kind.in_(names),
+        later.state == RECORDED,
+        or_(
+            and_(later.kind == RunRow.kind, later.revision > RunRow.revision),
+            and_(later.kind != RunRow.kind, later.id > RunRow.id),
+        ),
+    )
+    return and_(RunRow.kind.in_(names), RunRow.state == RECORDED, ~replaced)
+
+
 def waiting_for_labels(session: Session, monitor: Monitor) -> list[Waiting]:
     """The windows that wait for labels by their newest revision, oldest first."""
-    scheduled = (
-        RunRow.workspace == monitor.workspace,
-        RunRow.monitor == monitor.name,
-        RunRow.kind == RunKind.SCHEDULED,
-        RunRow.state == RECORDED,
-    )
-    newest = (
-        select(RunRow.window_start, RunRow.window_end, func.max(RunRow.revision).label("revision"))
-        .where(*scheduled)
-        .group_by(RunRow.window_start, RunRow.window_end)
-        .subquery()
-    )
     query = (
         select(RunRow)
-        .join(
-            newest,
-            (RunRow.window_start == newest.c.window_start)
-            & (RunRow.window_end == newest.c.window_end)
-            & (RunRow.revision == newest.c.revision),
+        .where(
+            RunRow.workspace == monitor.workspace,
+            RunRow.monitor == monitor.name,
+            RunRow.awaits_labels,
+            newest(RunKind.SCHEDULED),
         )
-        .where(*scheduled, RunRow.awaits_labels)
         .order_by(RunRow.window_end, RunRow.window_start)
     )
     found = []
