@@ -29,6 +29,7 @@ CHECKS = {
     "quality": "controlplane.checks.quality:Quality",
     "drift": "controlplane.checks.drift:Drift",
     "performance": "controlplane.checks.performance:Performance",
+    "slices": "controlplane.checks.slices:Slices",
     "evasion": "controlplane.checks.evasion:Evasion",
     "evidently": "controlplane.checks.evidently:Evidently",
 }

@@ -13,12 +13,13 @@ from fixture import Fixture
 
 from controlplane.checks.attack import EvasionParams
 from controlplane.checks.performance import PerformanceParams
+from controlplane.checks.slices import SlicesParams
 from controlplane.domain.monitor import Columns, Window
 from controlplane.models.inputs import Inputs
 from controlplane.models.tabular import Tabular
 from controlplane.models.torch import Torch
 from controlplane.ports import Sample
-from controlplane.profiles import build_reference
+from controlplane.profiles import Reference, build_reference
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = Window(START, START + timedelta(days=1))
@@ -69,6 +70,45 @@ def _worse_answers(size: float, seed: int) -> Sample:
     return replace(sample, rows=sample.rows.set_column(at, "said", pa.array(np.where(turned, 1 - said, said))))
 
 
+SLICED = Columns("at", row_id="id", prediction="said", probability="sure", label="truth", features=("a", "town"))
+
+
+def _in_towns(n: int, seed: int) -> pa.Table:
+    """Answers that are right in nine rows of ten, whichever town they come from."""
+    rng = np.random.default_rng(seed)
+    sure = np.where(rng.random(n) < 0.5, 0.9, 0.1)
+    return pa.table(
+        {
+            "id": [f"{seed}-{i}" for i in range(n)],
+            "at": [START] * n,
+            "a": rng.normal(size=n),
+            "town": rng.choice(np.array(["bonn", "oslo", "rome", "york", "nice"]), n, p=[0.15, 0.15, 0.15, 0.15, 0.4]),
+            "said": (sure > 0.5).astype(int),
+            "sure": sure,
+            "truth": (rng.random(n) < sure).astype(int),
+        }
+    )
+
+
+@cache
+def _towns_before() -> Reference:
+    return build_reference(_in_towns(4000, seed=5000).to_batches, SLICED, "1")
+
+
+def _sliced(seed: int, n: int = 3000) -> Sample:
+    return Sample(WINDOW, _in_towns(n, seed), SLICED, version="1", reference=_towns_before(), seed=seed)
+
+
+def _bad_towns(size: float, seed: int) -> Sample:
+    """Two of three answers turn wrong in one town, then in two, then in four."""
+    sample = _sliced(seed)
+    towns = ["bonn", "oslo", "rome", "york"][: round(4 * size)]
+    turned = np.isin(sample.rows["town"].to_numpy(), towns) & (np.random.default_rng(seed).random(3000) < 0.67)
+    said = sample.rows["said"].to_numpy()
+    at = sample.rows.column_names.index("said")
+    return replace(sample, rows=sample.rows.set_column(at, "said", pa.array(np.where(turned, 1 - said, said))))
+
+
 @cache
 def _seer() -> Torch:
     """Two classes: is the left half of the image brighter than the right? Its margin is known, row by row."""
@@ -103,6 +143,15 @@ FIXTURES = {
         min_rows=30,
         params=PerformanceParams(),
         hostile=("a", "said", "sure", "truth"),
+    ),
+    "slices": Fixture(
+        measure="weak_slices",
+        quiet=_sliced,
+        harm=_bad_towns,
+        few=lambda seed: _sliced(seed, n=20),
+        min_rows=30,
+        params=SlicesParams(segments=("town", "a", "town x a"), groups=("town",)),
+        hostile=("a", "town", "said", "sure", "truth"),
     ),
     "evasion": Fixture(
         measure="robust_accuracy",
