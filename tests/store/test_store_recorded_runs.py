@@ -9,39 +9,17 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import StatementError
-from store_samples import T0, claim, monitor, record, recorded, sure
+from store_samples import LEASE, T0, claim, monitor, nobody_gone, record, recorded, sure, window
 
-from controlplane.domain.verdict import DetectorState, Finding, Outcome, Score, accumulate
-from controlplane.store import Session, Store, records, runs
+from controlplane.domain.monitor import RunKind
+from controlplane.domain.verdict import DetectorState, Finding, Outcome, Score, Verdict, accumulate
+from controlplane.store import Store, records, runs
 from controlplane.store.rows import new_id
-from controlplane.store.runs import DetectorKey
-from controlplane.store.tables import FindingRow, PartRow, RunRow, ScoreRow
+from controlplane.store.runs import DetectorKey, Part
+from controlplane.store.tables import PartRow, RunRow, ScoreRow
 
 SCORER = monitor()
 NAN, INF = float("nan"), float("inf")
-
-
-def read(session: Session, run_id: str) -> list[Finding]:
-    """The findings of a run, in the order in which they were stored."""
-    rows = session.scalars(select(FindingRow).where(FindingRow.run_id == run_id).order_by(FindingRow.id))
-    return [
-        Finding(
-            row.check,
-            None if row.outcome is None else Outcome(row.outcome),
-            row.why,
-            row.measure,
-            row.column,
-            row.segment,
-            row.version,
-            row.n,
-            row.estimate,
-            row.low,
-            row.high,
-            row.limit,
-            row.dry_run,
-        )
-        for row in rows
-    ]
 
 
 def test_findings_come_back_as_they_were(store: Store) -> None:
@@ -54,7 +32,7 @@ def test_findings_come_back_as_they_were(store: Store) -> None:
     with store.begin() as session:
         run = recorded(session, SCORER, findings=findings)
     with store.begin() as session:
-        assert read(session, run.run_id) == findings
+        assert runs.findings_of(session, run.run_id) == findings
 
 
 def test_what_is_not_a_finite_number_is_stored_as_nothing(store: Store) -> None:
@@ -62,7 +40,7 @@ def test_what_is_not_a_finite_number_is_stored_as_nothing(store: Store) -> None:
     with store.begin() as session:
         run = recorded(session, SCORER, findings=[finding])
     with store.begin() as session:
-        [back] = read(session, run.run_id)
+        [back] = runs.findings_of(session, run.run_id)
         assert (back.estimate, back.low, back.high, back.limit) == (None, None, None, None)
         nothing = text("SELECT count(*) FROM cp_findings WHERE estimate IS NULL AND low IS NULL AND high IS NULL")
         assert session.scalar(nothing) == 1
@@ -74,7 +52,7 @@ def test_odd_text_out_of_the_data_costs_no_run(store: Store) -> None:
     with store.begin() as session:
         run = recorded(session, SCORER, findings=[finding])
     with store.begin() as session:
-        [back] = read(session, run.run_id)
+        [back] = runs.findings_of(session, run.run_id)
         assert back.why == "unseen category 'a\ufffdb?'"
         assert back.column == finding.column
 
@@ -166,3 +144,30 @@ def test_state_and_scores_are_stored_with_their_run_or_not_at_all(store: Store) 
         assert runs.load_state(session, KEY) == DetectorState()
         assert session.scalars(select(ScoreRow.name)).all() == []
         assert session.scalars(select(RunRow.id)).all() == []
+
+
+def test_a_window_that_waits_for_labels_is_found_by_its_newest_revision_alone(store: Store) -> None:
+    def look(hour: int, waits: bool, again: bool) -> str:
+        with store.begin() as session:
+            asked = runs.claim_run(
+                session, SCORER, window(hour), RunKind.SCHEDULED, "me", T0, LEASE, nobody_gone, again
+            )
+            given = sure(asked)
+            part = Part("1", 400, "a" * 64, 1.0, None)
+            runs.record_run(session, given, Verdict(Outcome.PASS, "said"), (), [part], "1", T0, 0.1, waits)
+        return given.run_id
+
+    def waiting() -> list[str]:
+        with store.begin() as session:
+            return [one.run_id for one in runs.waiting_for_labels(session, SCORER)]
+
+    second, first, settled = look(1, True, False), look(0, True, False), look(2, False, False)
+    assert waiting() == [first, second]
+    later = look(1, True, True)
+    assert waiting() == [first, later]
+    final = look(0, False, True)
+    assert waiting() == [later]
+    with store.begin() as session:
+        shown = set(session.scalars(select(RunRow.id).where(runs.newest(RunKind.SCHEDULED))))
+        assert claim(session, SCORER, 1) is None, "only who looks again gets a recorded window"
+    assert shown == {later, final, settled}
