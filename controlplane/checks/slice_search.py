@@ -26,6 +26,8 @@ LEAST_SIGMAS = 4.0
 # A slice of 2 % has thousands of rows among these, and a search in them costs less than reading the others.
 MOST_EXPLORED = 1 << 17
 _FINE, _COARSE = 64, 16
+# Twice the logarithm of a likelihood ratio that tells two ends of a range apart no better than a coin does.
+_AS_WELL = 2.0
 _VALUES, _PAIRED_VALUES = 50, 12
 
 
@@ -151,8 +153,11 @@ class _Explorer:
             found = self._strongest(min_gap)
             if found is None:
                 return
-            yield found
-            gone = self.alive & np.logical_and.reduce([one.holds(self._codes(one.cut)) for one in found.conditions])
+            members = np.logical_and.reduce([one.holds(self._axis_of(one).codes) for one in found.conditions])
+            gone = self.alive & members
+            # What is left over at the edge of a slice already found is no other one.
+            if 2 * np.count_nonzero(gone) > np.count_nonzero(members):
+                yield found
             self.alive &= ~gone
             for table, (one, two) in zip(self.tables, self.pairs, strict=True):
                 table -= self._pair(one, two, gone)
@@ -165,9 +170,8 @@ class _Explorer:
         judged = _Judge(rows, total, spread, self.least, min_gap)
         single: tuple[float, Slice | None] = 0.0, None
         for axis in self.axes:
-            sums = _cumulated(self._one(axis, self.alive))
             low, high = axis.ranges
-            strengths = judged.strengths(sums[:, high + 1] - sums[:, low])
+            strengths, _ = self._along(judged, axis, self.alive)
             best = int(np.argmax(strengths)) if len(low) else -1
             if best >= 0 and strengths[best] > single[0]:
                 single = float(strengths[best]), Slice((Condition(axis.cut, int(low[best]), int(high[best])),))
@@ -175,7 +179,7 @@ class _Explorer:
         # A second column must explain more than the luckiest of as many ranges would, or it only carves up the first.
         lead = 2 * math.log(sum(len(axis.ranges[0]) for axis in self.axes))
         strength, found = double if double[0] ** 2 > single[0] ** 2 + lead else single
-        return found if strength >= LEAST_SIGMAS else None
+        return self._widened(judged, found) if found is not None and strength >= LEAST_SIGMAS else None
 
     def _strongest_pair(self, judged: _Judge) -> tuple[float, Slice | None]:
         best, place = 0.0, None
@@ -216,12 +220,32 @@ class _Explorer:
         self, judged: _Judge, axis: _Axis, within: np.ndarray, now: Condition, best: float
     ) -> tuple[Condition, float]:
         low, high = axis.ranges
-        sums = _cumulated(self._one(axis, self.alive & within))
-        strengths = judged.strengths(sums[:, high + 1] - sums[:, low])
+        strengths, _ = self._along(judged, axis, self.alive & within)
         top = int(np.argmax(strengths))
         if strengths[top] <= best:
             return now, best
         return Condition(axis.cut, int(low[top]), int(high[top])), float(strengths[top])
+
+    def _widened(self, judged: _Judge, found: Slice) -> Slice:
+        """The largest slice around a found one that explains the losses as well, to within what chance makes of it."""
+        conditions = list(found.conditions)
+        for place, now in enumerate(conditions):
+            axis, within = self._axis_of(now), self.alive
+            for other in conditions[:place] + conditions[place + 1 :]:
+                within = within & other.holds(self._axis_of(other).codes)
+            (low, high), (strengths, counts) = axis.ranges, self._along(judged, axis, within)
+            around = (low <= now.low) & (high >= now.high)
+            least = float(strengths[around].max()) ** 2 - _AS_WELL
+            top = int(np.argmax(np.where(around & (strengths**2 >= least), counts, -1.0)))
+            conditions[place] = Condition(axis.cut, int(low[top]), int(high[top]))
+        return Slice(tuple(conditions))
+
+    def _along(self, judged: _Judge, axis: _Axis, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The strength and the rows of each of the axis's ranges, among these rows."""
+        low, high = axis.ranges
+        sums = _cumulated(self._one(axis, rows))
+        ranges = sums[:, high + 1] - sums[:, low]
+        return judged.strengths(ranges), ranges[0]
 
     def _axis(self, name: str, column: pa.ChunkedArray) -> _Axis | None:
         cut = cut_of(name, column, _FINE, _VALUES, self.least)
@@ -246,8 +270,8 @@ class _Explorer:
         coarse = np.searchsorted(firsts, np.arange(cut.size), side="right") - 1
         return _Axis(cut, codes, ranges, firsts, coarse[codes], coarse_ranges)
 
-    def _codes(self, cut: Cut) -> np.ndarray:
-        return next(axis.codes for axis in self.axes if axis.cut is cut)
+    def _axis_of(self, condition: Condition) -> _Axis:
+        return next(axis for axis in self.axes if axis.cut is condition.cut)
 
     def _one(self, axis: _Axis, rows: np.ndarray) -> np.ndarray:
         codes = axis.codes[rows]

@@ -29,6 +29,7 @@ from controlplane.profiles.promise import Promise
 MOST_NAMED = 3
 # Evidence grows without end while something is wrong; pictures of it need an end.
 SHOWN = 10.0
+_Place = tuple[str, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +137,14 @@ def _judge_evidence(
 def _moved(budget: Budget, result: CheckResult, promise: Promise, after: EDetector, n: int) -> Finding:
     """What raised the alarm, the largest shift times importance first, in one line."""
     scores = {_name(score): score for score in result.scores}
-    ranked: dict[tuple[str, str | None], Measure | None] = {}
+    ranked: dict[_Place, Measure | None] = {}
+    usual: dict[_Place, float | None] = {}
     for name in after.moved:
         score = scores.get(name)
         if score is not None:
-            ranked.setdefault((score.measure, score.column), _measure_of(result, score))
-    order = sorted(ranked, key=lambda place: -_weight(ranked[place], result.importance))
+            ranked.setdefault(_place(score), _measure_of(result, score))
+            usual.setdefault(_place(score), score.usual)
+    order = sorted(ranked, key=lambda place: -_weight(ranked[place], usual[place], result.importance))
     said = [_say(ranked[place], place, scores, after) for place in order[:MOST_NAMED]]
     more = f" and {len(order) - MOST_NAMED} more" if len(order) > MOST_NAMED else ""
     lead = ranked[order[0]] if order else None
@@ -161,32 +164,38 @@ def _moved(budget: Budget, result: CheckResult, promise: Promise, after: EDetect
     )
 
 
+def _place(score: Score) -> _Place:
+    """Measure, column and segment; that of a segment is named for it, such as `accuracy in country=PRT`."""
+    segment = score.name.removeprefix(f"{score.measure} in ")
+    return score.measure, score.column, None if segment == score.name else segment
+
+
 def _measure_of(result: CheckResult, score: Score) -> Measure | None:
     for measure in result.measures:
-        if (measure.name, measure.column) == (score.measure, score.column) and measure.version in (
-            None,
-            result.version,
-        ):
+        place = measure.name, measure.column, measure.segment
+        if place == _place(score) and measure.version in (None, result.version):
             return measure
     return None
 
 
-def _weight(measure: Measure | None, importance: Mapping[str, float]) -> float:
+def _weight(measure: Measure | None, usual: float | None, importance: Mapping[str, float]) -> float:
     """Shift times importance; a column the model was never asked about weighs as much as the heaviest."""
     if measure is None:
         return 0.0
+    if measure.segment is not None and usual is not None:
+        return abs(measure.estimate - usual)
     return abs(measure.estimate) * (importance.get(measure.column, 1.0) if measure.column else 1.0)
 
 
-def _say(measure: Measure | None, place: tuple[str, str | None], scores: Mapping[Name, Score], after: EDetector) -> str:
+def _say(measure: Measure | None, place: _Place, scores: Mapping[Name, Score], after: EDetector) -> str:
     moved = [scores[name] for name in after.moved if name in scores]
-    mine = [score for score in moved if (score.measure, score.column) == place]
+    mine = [score for score in moved if _place(score) == place]
     words = ", ".join(f"{score.name} {'up' if score.side > 0 else 'down'}" for score in mine)
+    usual = next((f", usually {score.usual:.3g}" for score in mine if score.usual is not None), "")
     if measure is None:
-        return f"{place[1] or place[0]}: {words}"
+        return words + usual if place[2] else f"{place[1] or place[0]}: {words}"
     if measure.column is None:
-        usual = next((score.usual for score in mine if score.usual is not None), None)
-        return describe(measure) + (f", usually {usual:.3g}" if usual is not None else "")
+        return describe(measure) + usual
     return f"{measure.column}: {measure.detail or words} ({describe(measure)})"
 
 

@@ -113,6 +113,24 @@ def test_a_measure_of_the_whole_window_is_told_with_what_is_usual() -> None:
     assert (finding.measure, finding.column) == ("accuracy", None)
 
 
+def test_a_measure_of_a_segment_is_found_by_its_name_and_the_farthest_from_usual_leads() -> None:
+    measures = tuple(
+        Measure("accuracy", level, 500, level - 0.04, level + 0.04, segment=segment)
+        for level, segment in ((0.85, None), (0.80, "country=ESP"), (0.60, "country=PRT"))
+    )
+    usual = {"accuracy in country=ESP": 0.86, "accuracy in country=PRT": 0.84}
+    scores = tuple(Score("slices", name, 5.0, None, -1, "accuracy", level) for name, level in usual.items())
+    scores += (Score("slices", "slice_gap in age < 30", 5.0, None, 1, "slice_gap", 0.01),)
+    monitor = replace(MONITOR, checks=(CheckSpec("slices", "slices"),))
+    seen = CheckResult("slices", "1", measures, scored=True, scores=scores)
+    finding = failing(days(*[[seen]] * 3, monitor=monitor)[-1])
+    assert (finding.measure, finding.segment, finding.estimate) == ("accuracy", "country=PRT", 0.6)
+    first, second, third = finding.why.split("; ")[:3]
+    assert first == "accuracy in country=PRT 0.6 (0.56 to 0.64, n=500), usually 0.84"
+    assert second.startswith("accuracy in country=ESP 0.8 ")
+    assert third.startswith("slice_gap in age < 30 up, usually 0.01")
+
+
 def test_a_page_of_one_check_hides_no_other_and_ends_by_itself() -> None:
     judged = days(
         *[[drifted(4.0), performed(-0.5)]] * 3,
