@@ -53,7 +53,8 @@ def segments(now: Answered, before: Answered | None, params: SlicesParams, left_
         lacking.append(few_rows(few, LEAST_ROWS))
     n = now.rows.num_rows
     said = [f"{now.unlabelled} of {n + now.unlabelled} rows have no label yet"] if now.unlabelled else []
-    said += [f"left out: {text}" for text in dict.fromkeys((*lacking, *left_out)) if text]
+    absent = "; ".join(dict.fromkeys(filter(None, (*lacking, *left_out))))
+    said += [f"left out: {absent}"] if absent else []
     level = _level(metric, moments_of(now.contributions, share))
     return [replace(level, detail="; ".join(said)), *found]
 
