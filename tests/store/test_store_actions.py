@@ -15,7 +15,7 @@ from controlplane.domain.action import ActionState, Refusal, Refused
 from controlplane.domain.attribution import Replay
 from controlplane.domain.incident import Event, Severity, Transition
 from controlplane.domain.monitor import RunKind
-from controlplane.domain.verdict import Finding, Outcome
+from controlplane.domain.verdict import Finding, Measure, Outcome
 from controlplane.errors import LeaseLost
 from controlplane.store import Session, Store, actions, incidents
 from controlplane.store.tables import ActionRow
@@ -195,7 +195,8 @@ def test_the_past_tells_what_was_rolled_back_from_and_what_fails_by_itself(store
 
 
 def test_a_proof_is_kept_once_and_holds_only_finite_numbers(store: Store) -> None:
-    good = Replay("accuracy", 0.6, 0.8, -0.2, -0.25, -0.15, 400, False)
+    fell = Measure("accuracy_vs_baseline", -0.2, 400, -0.25, float("-inf"))
+    good = Replay("accuracy", 0.6, 0.8, -0.2, -0.25, -0.15, 400, False, own=fell)
     broken = Replay("f1", float("nan"), 0.8, float("nan"), float("-inf"), 0.1, 400, False)
     with store.begin() as session:
         row = planned(session, SCORER)
@@ -205,6 +206,8 @@ def test_a_proof_is_kept_once_and_holds_only_finite_numbers(store: Store) -> Non
     with store.begin() as session:
         [kept] = actions.replays_of(session, row.id)
         assert (kept.measure, kept.current, kept.candidate, kept.low, kept.n) == ("accuracy", 0.6, 0.8, -0.25, 400)
+        assert kept.attribution == "version regressed"
+        assert (kept.own, kept.own_low, kept.own_high, kept.other) == (-0.2, -0.25, None, None)
 
 
 def moved_action(session: Session) -> ActionRow:
