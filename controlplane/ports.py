@@ -30,6 +30,7 @@ CHECKS = {
     "drift": "controlplane.checks.drift:Drift",
     "performance": "controlplane.checks.performance:Performance",
     "slices": "controlplane.checks.slices:Slices",
+    "estimated_performance": "controlplane.checks.estimate:EstimatedPerformance",
     "evasion": "controlplane.checks.evasion:Evasion",
     "evidently": "controlplane.checks.evidently:Evidently",
 }

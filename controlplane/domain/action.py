@@ -100,7 +100,7 @@ def plan_rollback(
         checks = ", ".join(sorted({finding.check for finding in own}))
         return Refused(
             Refusal.WORLD_CHANGED,
-            f"only {checks} failed: the inputs changed, and another version would answer the same inputs",
+            f"only {checks} failed, and no replay can prove that another version would undo it",
         )
     if past.last_move is not None and now < past.last_move + guards.cooldown:
         until = past.last_move + guards.cooldown

@@ -25,6 +25,8 @@ _ORDER = [Outcome.PASS, Outcome.WARN, Outcome.INCONCLUSIVE, Outcome.ERROR, Outco
 BLIND = frozenset({Outcome.INCONCLUSIVE, Outcome.ERROR})
 PAIRED = "_vs_previous"
 """Ends the name of a measure that compares two versions on the same rows."""
+FLIPS = "negative_flips"
+"""Compares them too: the rows that only the other version had right."""
 
 
 def fold(outcomes: Iterable[Outcome]) -> Outcome:
@@ -230,7 +232,7 @@ def _judge_measures(result: CheckResult, limits: Sequence[Limit]) -> list[Findin
     for limit in limits:
         if limit.measure in measured:
             continue
-        if limit.measure.endswith(PAIRED) and result.compared is None:
+        if (limit.measure.endswith(PAIRED) or limit.measure == FLIPS) and result.compared is None:
             outcome, why = None, f"{limit.measure} has a limit, but there is no earlier version to compare with"
         else:
             outcome, why = Outcome.ERROR, f"{limit.measure} has a limit but was not measured in this window"

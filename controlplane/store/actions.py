@@ -254,8 +254,8 @@ def find_action(session: Session, workspace: str, prefix: str) -> list[ActionRow
 def outcomes_after_move(session: Session, row: ActionRow) -> set[str]:
     """The outcomes of the failing check in the first scheduled window after the move that could see the target.
 
-    A window where the check was blind is passed over: it proves neither recovery nor failure. So is a manual run,
-    whose window may lie before the move.
+    A window where the check was blind is passed over: it proves neither recovery nor failure. So is a manual run, and
+    one that ended before the move and was judged again because its labels came.
     """
     seen = (
         FindingRow.check == row.check,
@@ -272,6 +272,7 @@ def outcomes_after_move(session: Session, row: ActionRow) -> set[str]:
             RunRow.monitor == row.monitor,
             RunRow.kind == RunKind.SCHEDULED,
             RunRow.recorded_at > row.moved_at,
+            RunRow.window_end > row.moved_at,
             PartRow.version == row.to_version,
             *seen,
         )

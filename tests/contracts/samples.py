@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
+import samples_estimate
 import samples_models
 from fixture import Fixture
 
@@ -128,4 +129,5 @@ FIXTURES = {
         apart=True,
     ),
     **samples_models.FIXTURES,
+    **samples_estimate.FIXTURES,
 }

@@ -277,7 +277,7 @@ def _insurance(teller: Teller) -> tuple[str, str, str]:
                 records.store_followup(session, "default", "evidently_report", claim.run_id, "drift", version)
             opened = Transition("drift", Event.OPENED, failing["drift"].why, Severity.WARNING)
             drift = teller.change(INSURANCE, opened, at, claim.run_id, version=version)
-            why = "only drift failed: the inputs changed, and another version would answer the same inputs"
+            why = "only drift failed, and no replay can prove that another version would undo it"
             refused = teller.plan(INSURANCE, Refused(Refusal.WORLD_CHANGED, why), claim, drift, "1", at)
             no = Transition("drift", Event.ROLLBACK_REFUSED, f"no rollback: {why}", Severity.CRITICAL, drift)
             teller.change(INSURANCE, no, at, claim.run_id, refused.id)
