@@ -30,9 +30,9 @@ class Domain:
     """How the window stands to the reference.
 
     `weights` of the reference's rows turn it into the window, as far as it reaches: density ratios, at most
-    `MOST_WEIGHT`; `effective` is how many rows so weighted are worth as much. How well the two can be told apart is a ROC
-    AUC (0.5: not at all): `apart` as they are, `left` with the weights. `outside` says of each row of the window that the reference has
-    next to none like it, `new` which share of the rows holds a value it never had, by column.
+    `MOST_WEIGHT`; `effective` is how many rows so weighted are worth as much. How well the two can be told apart is a
+    ROC AUC (0.5: not at all), `apart` as they are and `left` with the weights. `outside` says of each row of the window
+    that the reference has next to none like it, `new` which share of the rows holds a value it never had, by column.
     """
 
     weights: Floats
