@@ -138,23 +138,20 @@ def _prepared(sample: Sample, params: EstimateParams) -> tuple[pa.Table, Answere
     learnt, asked = (
         logged(part, columns, model, labels, probable=True, positive=params.positive) for part in (before, rows)
     )
-    if learnt.probabilities is None or asked.probabilities is None:
+    if learnt.classes is not None:
+        _known(asked.predictions, learnt.classes, "predictions of the window")
+        _known(learnt.predictions, learnt.classes, "predictions of the reference")
+        _known(labels, learnt.classes, "labels of the reference")
+    if learnt.probabilities is None or asked.probabilities is None or learnt.classes is None or asked.classes is None:
         raise CheckError(
             "an estimate needs class probabilities: log a probability column (two classes), "
             "or register a model that gives them"
         )
-    held, window = _answered(learnt, "reference"), _answered(asked, "window")
-    assert learnt.classes is not None and asked.classes is not None
     if not np.array_equal(learnt.classes, asked.classes):
         raise CheckError(
             f"the window's classes ({said(asked.classes)}) are not the reference's ({said(learnt.classes)})"
         )
-    strange = labels[~np.isin(labels, learnt.classes)]
-    if len(strange):
-        raise CheckError(
-            f"{len(strange)} labels of the reference are no class ({said(strange)}); the classes are "
-            f"{said(learnt.classes)}"
-        )
+    held, window = _answered(learnt), _answered(asked)
     hit = np.asarray(labels == (learnt.classes[1] if held.ranked else learnt.predictions), dtype=np.float64)
     least = int(min(hit.sum(), (1 - hit).sum()))
     if least < params.min_each:
@@ -168,15 +165,15 @@ def _prepared(sample: Sample, params: EstimateParams) -> tuple[pa.Table, Answere
     return before, held, hit, window
 
 
-def _answered(answers: Answers, where: str) -> Answered:
+def _known(values: np.ndarray, classes: np.ndarray, what: str) -> None:
+    strange = values[~np.isin(values, classes)]
+    if len(strange):
+        raise CheckError(f"{len(strange)} {what} are no class ({said(strange)}); the classes are {said(classes)}")
+
+
+def _answered(answers: Answers) -> Answered:
     """Two classes by the chance of the greater; more by the chance of the class that was answered."""
     assert answers.probabilities is not None and answers.classes is not None
-    strange = answers.predictions[~np.isin(answers.predictions, answers.classes)]
-    if len(strange):
-        raise CheckError(
-            f"{len(strange)} predictions of the {where} are no class ({said(strange)}); the classes are "
-            f"{said(answers.classes)}"
-        )
     if len(answers.classes) == 2:
         sign = np.where(answers.predictions == answers.classes[1], 1.0, -1.0)
         return Answered(answers.probabilities[:, 1], sign, True)

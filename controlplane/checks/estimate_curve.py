@@ -84,9 +84,8 @@ def correction(score: Floats, chance: Floats, hit: Floats, weights: Floats) -> C
     groups = [one for one in np.array_split(np.argsort(score, kind="stable"), GROUPS) if weights[one].sum() > 0]
     found = np.empty((len(groups), 3))
     for row, one in zip(found, groups, strict=True):
-        known = float((weights[one] * chance[one] * (1 - chance[one])).sum())
-        missed = weights[one] * (hit[one] - chance[one])
-        row[:] = np.average(score[one], weights=weights[one]), missed.sum() / known, (missed**2).sum() / known**2
+        row[0] = np.average(score[one], weights=weights[one])
+        row[1:] = _step(logit(chance[one]), hit[one], weights[one])
     at, step, variance = found.T
     variance = np.maximum(variance, 1e-12)
     spread = 0.0
@@ -95,6 +94,23 @@ def correction(score: Floats, chance: Floats, hit: Floats, weights: Floats) -> C
         spread = max(0.0, float((trust * (step**2 - variance)).sum() / trust.sum()))
     kept = spread / (spread + variance)
     return Correction(at, kept * step, np.sqrt(kept * variance))
+
+
+def _step(at: Floats, hit: Floats, weights: Floats) -> tuple[float, float]:
+    """What added to the logits makes the weighted hits come out right, and its variance (sandwich).
+
+    Half a hit of each kind, spread over the rows, keeps it finite where all outcomes are the same.
+    """
+    step, half = 0.0, 0.5 * float(weights.sum()) / len(weights)
+    for _ in range(ROUNDS):
+        said = expit(at + step)
+        known = float((weights * said * (1 - said)).sum()) + half / 2
+        move = (float((weights * (hit - said)).sum()) + half * float(np.tanh(-step / 2))) / known
+        step += min(max(move, -1.0), 1.0)
+        if abs(move) < 1e-8:
+            break
+    missed = weights * (hit - expit(at + step))
+    return step, float((missed**2).sum()) / known**2
 
 
 def logit(chance: Floats) -> Floats:
