@@ -26,6 +26,7 @@ from controlplane.engine.context import Context
 from controlplane.engine.judgement import decide
 from controlplane.engine.late import Again
 from controlplane.engine.look import SOURCE, Look, Tenure, earlier_holders, look, look_again
+from controlplane.engine.tracked import beside_record
 from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.store import Session, actions, incidents, records, runs
 from controlplane.store.runs import Claim, DetectorKey
@@ -137,7 +138,8 @@ def _record(
         # Late labels of a version that is not in charge any more are evidence of the past, and call for nothing now.
         feeds = claim.kind is RunKind.SCHEDULED and (again is None or again.in_charge)
         before = runs.load_state(session, key) if feeds else DetectorState()
-        judged = decide(monitor, claim.window, seen.results, seen.version, seen.promise, before)
+        results = beside_record(session, monitor, seen.results)
+        judged = decide(monitor, claim.window, results, seen.version, seen.promise, before)
         findings, verdict = judged.findings, judged.verdict
         whole, of_all = findings, verdict
         if again is not None:

@@ -249,6 +249,44 @@ def waiting_for_labels(session: Session, monitor: Monitor) -> list[Waiting]:
     return found
 
 
+def estimated_and_true(
+    session: Session, monitor: Monitor, check: str, version: str | None, estimated: str, true: str, most: int = 100
+) -> list[tuple[tuple[float, float, float], tuple[float, int]]]:
+    """What `check` estimated of a version in its newest windows, and what was measured of them once labels were there.
+
+    Each is (estimate, low, high) and (truth, its rows); one a window whose labels are no longer waited for.
+    """
+    said, told = aliased(FindingRow), aliased(FindingRow)
+    query = (
+        select(said.run_id, said.estimate, said.low, said.high, told.estimate, told.n)
+        .join(told, (told.run_id == said.run_id) & (told.measure == true) & (told.version == version))
+        .join(RunRow, RunRow.id == said.run_id)
+        .where(
+            RunRow.workspace == monitor.workspace,
+            RunRow.monitor == monitor.name,
+            newest(RunKind.SCHEDULED),
+            RunRow.awaits_labels.is_(False),
+            said.check == check,
+            said.measure == estimated,
+            said.version == version,
+            said.column.is_(None),
+            said.segment.is_(None),
+            told.column.is_(None),
+            told.segment.is_(None),
+            told.check != check,
+        )
+        .order_by(RunRow.window_end.desc())
+    )
+    # Several checks may measure the truth; one of them is enough.
+    found: dict[str, tuple[tuple[float, float, float], tuple[float, int]]] = {}
+    for run_id, estimate, low, high, truth, n in session.execute(query):
+        if estimate is not None and low is not None and high is not None and truth is not None:
+            found.setdefault(run_id, ((estimate, low, high), (truth, n)))
+        if len(found) == most:
+            break
+    return list(found.values())
+
+
 def findings_of(session: Session, run_id: str) -> list[Finding]:
     """What a recorded run found, in its order."""
     rows = session.scalars(select(FindingRow).where(FindingRow.run_id == run_id).order_by(FindingRow.id))

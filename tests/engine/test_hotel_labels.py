@@ -127,6 +127,13 @@ def test_winter_is_told_from_a_bad_version(tmp_path: Path, monkeypatch: pytest.M
             told = session.query(TransitionRow.incident_id, TransitionRow.at).filter_by(event="closed")
             closed = {incident: at for incident, at in told}
             actions = session.query(ActionRow).order_by(ActionRow.id).all()
+            records = [
+                finding
+                for _, finding in session.query(RunRow, FindingRow)
+                .join(FindingRow, FindingRow.run_id == RunRow.id)
+                .filter(FindingRow.measure == "estimated_accuracy_error")
+                .order_by(RunRow.window_end, RunRow.revision)
+            ]
             errors = session.query(FindingRow.why).filter_by(outcome="ERROR").all()
             judged = [
                 (run.window_end, run.recorded_at)
@@ -139,6 +146,7 @@ def test_winter_is_told_from_a_bad_version(tmp_path: Path, monkeypatch: pytest.M
     assert all(timedelta(days=26) <= at - end <= timedelta(days=37) for end, at in judged) and len(judged) >= 24
     found = incidents["performance"]
     assert datetime(2016, 12, 20, tzinfo=UTC) < found.opened_at < datetime(2017, 1, 20, tzinfo=UTC)
+    assert records[-1].n >= 20 and records[-1].estimate < 0.05 and "truths inside its interval" in records[-1].why
     estimated = incidents["estimated_performance"]
     assert found.opened_at - estimated.opened_at >= timedelta(days=28), "estimated weeks before the labels came"
     assert found.id in closed and closed[found.id] < datetime(2017, 5, 29, tzinfo=UTC)
