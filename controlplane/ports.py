@@ -31,6 +31,9 @@ CHECKS = {
     "performance": "controlplane.checks.performance:Performance",
     "slices": "controlplane.checks.slices:Slices",
     "estimated_performance": "controlplane.checks.estimate:EstimatedPerformance",
+    "calibration": "controlplane.checks.calibration:Calibration",
+    "ood": "controlplane.checks.ood:Ood",
+    "ood_energy": "controlplane.checks.ood_energy:OodEnergy",
     "evasion": "controlplane.checks.evasion:Evasion",
     "evidently": "controlplane.checks.evidently:Evidently",
 }

@@ -55,7 +55,7 @@ LIBRARIES = {
     "sqlalchemy": ("store", "sources.sql", "dashboards.queries", "dashboards.series"),
     "statsmodels": ("demo",),
     "streamlit": ("dashboards",),
-    "torch": ("models.registered", "models.torch", "checks.attack", "checks.evasion", "demo"),
+    "torch": ("models.registered", "models.torch", "checks.attack", "checks.evasion", "checks.ood_energy", "demo"),
     "typer": ("cli",),
     "ulid": ("store", "engine"),
     "yaml": ("config",),

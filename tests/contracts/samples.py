@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import samples_estimate
 import samples_models
+import samples_outside
 from fixture import Fixture
 
 from controlplane.checks.drift import DriftParams
@@ -130,4 +131,5 @@ FIXTURES = {
     ),
     **samples_models.FIXTURES,
     **samples_estimate.FIXTURES,
+    **samples_outside.FIXTURES,
 }

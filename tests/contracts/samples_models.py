@@ -52,7 +52,7 @@ def _answered(n: int, seed: int, estimator: Tabular | None) -> pa.Table:
     return rows.append_column("sure", pa.array(sure[:, 1]))
 
 
-def _performance(seed: int, n: int = 600) -> Sample:
+def performance(seed: int, n: int = 600) -> Sample:
     model = _classifier()
     before = _answered(2000, seed=1000 + seed, estimator=model)
     reference = build_reference(before.to_batches, ANSWERED, "1")
@@ -62,7 +62,7 @@ def _performance(seed: int, n: int = 600) -> Sample:
 
 def _worse_answers(size: float, seed: int) -> Sample:
     """Half of the rows at most answer the other class; the rows of a smaller size are among those of a larger."""
-    sample = _performance(seed)
+    sample = performance(seed)
     said = sample.rows["said"].to_numpy()
     order = np.random.default_rng(seed).permutation(len(said))
     turned = order < size * 0.5 * len(said)
@@ -122,7 +122,7 @@ def _seer() -> Torch:
     return Torch("1", net.eval(), Inputs("1", shape=(-1, 1, 4, 4)))
 
 
-def _evasion(seed: int, n: int = 200, shrink: float = 0.0) -> Sample:
+def evasion(seed: int, n: int = 200, shrink: float = 0.0) -> Sample:
     """Images whose halves differ by up to 0.6 on average; `shrink` of 1 leaves hardly a difference to attack."""
     rng = np.random.default_rng(seed)
     digit = rng.integers(0, 2, n)
@@ -137,9 +137,9 @@ def _evasion(seed: int, n: int = 200, shrink: float = 0.0) -> Sample:
 FIXTURES = {
     "performance": Fixture(
         measure="accuracy",
-        quiet=_performance,
+        quiet=performance,
         harm=_worse_answers,
-        few=lambda seed: _performance(seed, n=20),
+        few=lambda seed: performance(seed, n=20),
         min_rows=30,
         params=PerformanceParams(),
         hostile=("a", "said", "sure", "truth"),
@@ -155,9 +155,9 @@ FIXTURES = {
     ),
     "evasion": Fixture(
         measure="robust_accuracy",
-        quiet=_evasion,
-        harm=lambda size, seed: _evasion(seed, shrink=size),
-        few=lambda seed: _evasion(seed, n=20),
+        quiet=evasion,
+        harm=lambda size, seed: evasion(seed, shrink=size),
+        few=lambda seed: evasion(seed, n=20),
         min_rows=30,
         params=EvasionParams(),
         hostile=("pixels", "digit"),
