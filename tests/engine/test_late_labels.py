@@ -263,3 +263,25 @@ def test_a_process_that_dies_between_claim_and_record_is_made_good(late: Late) -
         assert [row.revision for row in recorded(context, 0)] == [0, 1]
         with context.store.begin() as session:
             assert session.query(IncidentRow).count() == 1
+
+
+def test_labels_that_cannot_be_read_are_one_sentence_and_nothing_is_lost(late: Late) -> None:
+    path = late.world.home / "data" / "labels.parquet"
+    with late.world.open() as context:
+        register.register(context)
+        late.publish(0)
+        late.label(T0 + 2 * HOUR)
+        cycle.tick(context)
+        kept = path.read_bytes()
+        path.unlink()
+        late.publish(1)
+        (run,) = cycle.tick(context)
+        assert "no file matches" in run.verdict.why
+        pq.write_table(late.labels.drop_columns(["known"]), path)
+        late.publish(2)
+        (run,) = cycle.tick(context)
+        assert "the labels have no column 'known'; they have id, label" in run.verdict.why
+        path.write_bytes(kept)
+        late.publish(3)
+        again = cycle.tick(context)[-1]
+        assert (again.window.end, again.verdict.outcome) == (T0 + HOUR, "PASS")
