@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 
 from controlplane.dashboards import words
-from controlplane.dashboards.series import Seen
+from controlplane.dashboards.series import Bin, Seen
 from controlplane.rmf.status import Status
 from controlplane.store.tables import FindingRow, RunRow
 
@@ -165,6 +165,63 @@ def _bands(seen: Sequence[Seen]) -> alt.LayerChart | alt.FacetChart:
 
 def _wall(at: Any) -> str:
     return f"{at.astimezone(words.zone()):%Y-%m-%dT%H:%M:%S}"
+
+
+def reliability(bins: Sequence[Bin]) -> alt.VConcatChart:
+    """The share that came true in each bin of probabilities against their mean, with its 95 % interval, over the rows
+    in each; dashed where probabilities come true. Both axes end a little past the last bin, so that rare ones show.
+    """
+    top = min(1.0, 1.08 * max(max(one.confidence, one.high) for one in bins))
+    rows = [
+        {
+            "confidence": one.confidence,
+            "observed": one.observed,
+            "low": one.low,
+            "high": one.high,
+            "n": one.n,
+            "version": f"version {one.version or '?'}",
+            "bin": one.segment,
+            "believed": words.number(one.confidence),
+            "said": words.number(one.observed),
+            "interval": words.interval(one.low, one.high),
+            "rows": f"{one.n:,}",
+        }
+        for one in bins
+    ]
+    versions = sorted({str(row["version"]) for row in rows})
+    colour = alt.Color(
+        "version:N",
+        scale=alt.Scale(domain=versions, range=_BANDS),
+        legend=alt.Legend(title=None, orient="top-left", symbolOpacity=1) if len(versions) > 1 else None,
+    )
+    told = {
+        "bin": "probabilities",
+        "believed": "mean probability",
+        "said": "came true",
+        "interval": "95 % interval",
+        "rows": "n",
+        "version": "version",
+    }
+    tooltip = [alt.Tooltip(f"{field}:N", title=title) for field, title in told.items()]
+    base = alt.Chart(alt.InlineData(values=rows))
+    inside = alt.Scale(domain=[0, top], nice=False, padding=0)
+    x = alt.X("confidence:Q", title=None, scale=inside, axis=alt.Axis(labels=False))
+    y = alt.Y("observed:Q", title="share that came true", scale=inside)
+    diagonal = alt.Chart(alt.InlineData(values=[{"at": 0.0}, {"at": top}]))
+    curve = alt.layer(
+        diagonal.mark_line(color="#8a8f98", strokeDash=[6, 4], strokeWidth=1.5).encode(
+            alt.X("at:Q", scale=inside), alt.Y("at:Q", scale=inside)
+        ),
+        base.mark_rule(opacity=0.6, strokeWidth=2).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), colour),
+        base.mark_line(strokeWidth=1.5).encode(x, y, colour),
+        base.mark_point(size=80, filled=True, opacity=1).encode(x, y, colour, tooltip=tooltip),
+    ).properties(width=460, height=360)
+    below = alt.X("confidence:Q", title="mean probability", scale=inside)
+    counts = base.mark_bar(size=14, opacity=0.6).encode(
+        below, alt.Y("n:Q", title="rows", axis=alt.Axis(tickCount=2)), colour, tooltip=tooltip
+    )
+    picture: alt.VConcatChart = alt.vconcat(curve, counts.properties(width=460, height=60), spacing=8)
+    return picture
 
 
 def statuses(counts: Mapping[str, Mapping[Status, int]]) -> alt.Chart:

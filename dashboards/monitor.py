@@ -8,7 +8,7 @@ import streamlit as st
 
 from controlplane.dashboards import charts, queries, series, tables, words
 from controlplane.dashboards.queries import Place, Watched
-from controlplane.dashboards.series import Choice, Seen
+from controlplane.dashboards.series import Bin, Choice, Seen
 from controlplane.store.tables import FindingRow
 
 _MOST = {"24 windows": 24, "72": 72, "240": 240}
@@ -67,12 +67,28 @@ def draw(where: Place, seen: list[Seen]) -> None:
         st.info("None of these windows has a measure; the findings below say why.")
         return
     choice, column = pick_measure(found, telling(seen, found))
+    curve = series.bins(where, seen, choice.check)
+    if curve is not None and choice.measure in ("reliability", "confidence"):
+        draw_curve(*curve)
+        return
     points = series.points(where, ids, choice.check, choice.measure, column)
     name = choice.measure + (f" of {column}" if column else "")
     st.altair_chart(charts.measure(seen, points, name))
     st.caption(
         "Band: the version that answered. Ribbon and bars: 95 % interval, where the measure has one. Dashed: the "
         "limit. Grey triangle: another version measured on the same rows. Point at a mark for n, numbers and UTC."
+    )
+    if curve is not None:
+        draw_curve(*curve)
+
+
+def draw_curve(one: Seen, found: list[Bin]) -> None:
+    """The reliability curve of one window."""
+    st.altair_chart(charts.reliability(found), width="content")
+    window = words.window(one.run.window_start, one.run.window_end)
+    st.caption(
+        f"How often what was believed came true, window {window}. Bars: 95 % interval. Dashed: where probabilities "
+        "come true; below it they are too high. Point at a mark for n and numbers."
     )
 
 
@@ -126,7 +142,7 @@ def _line(row: FindingRow) -> dict[str, object]:
         "Outcome": (row.outcome or "no limit") + (" (dry run)" if row.dry_run else ""),
         "Check": row.check,
         "Measure": row.measure or "-",
-        "Column": row.column or "-",
+        "Column or segment": ", ".join(filter(None, [row.column, row.segment])) or "-",
         "Version": row.version or "-",
         "Estimate": words.number(row.estimate),
         "95 % interval": words.interval(row.low, row.high) or "-",

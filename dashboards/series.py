@@ -110,6 +110,39 @@ def points(
 
 
 @dataclass(frozen=True)
+class Bin:
+    """One bin of a reliability curve: what was believed in it, how much of that came true, and over how many rows."""
+
+    segment: str
+    version: str | None
+    confidence: float
+    observed: float
+    low: float
+    high: float
+    n: int
+
+
+def bins(where: Place, seen: list[Seen], check: str) -> tuple[Seen, list[Bin]] | None:
+    """The reliability curve of the newest of these windows that has one, by version and rising probability."""
+    ids = tuple(one.run.id for one in seen)
+    observed, believed = (points(where, ids, check, measure, None) for measure in ("reliability", "confidence"))
+    for one in reversed(seen):
+        sure = {(row.version, row.segment): row.estimate for row in believed.get(one.run.id, ())}
+        found = [
+            Bin(row.segment, row.version, confidence, row.estimate, row.low, row.high, row.n)
+            for row in observed.get(one.run.id, ())
+            if (confidence := sure.get((row.version, row.segment))) is not None
+            and row.segment is not None
+            and row.estimate is not None
+            and row.low is not None
+            and row.high is not None
+        ]
+        if found:
+            return one, sorted(found, key=lambda bin_: (bin_.version or "", bin_.confidence))
+    return None
+
+
+@dataclass(frozen=True)
 class Detail:
     """One window's findings, the worst first, what was attached to it, and the jobs that are to attach more."""
 

@@ -52,6 +52,7 @@ INSURANCE = Monitor(
             {"task": "classification", "metrics": ["accuracy"]},
             (Limit("accuracy", min=0.65), Limit("accuracy_vs_previous", min=-0.05)),
         ),
+        CheckSpec("calibration", "calibration", limits=(Limit("calibration_error", max=0.1),)),
     ),
     reaction=Reaction.ROLLBACK,
     receivers=("log", "on-call"),
@@ -231,7 +232,24 @@ class Teller:
             CheckResult("quality", version, missing),
             CheckResult("drift", version, tuple(drifts)),
             CheckResult("performance", version, tuple(measures), compared=None if previous is None else "1"),
+            CheckResult("calibration", version, too_sure(version)),
         ]
+
+
+def too_sure(version: str) -> tuple[Measure, ...]:
+    """A reliability curve of four bins, the last of which promises more than comes true."""
+    measures = [Measure("calibration_error", 0.034, 812, 0.009, 0.071, version=version)]
+    for segment, sure, share in (
+        ("0.02 to 0.21", 0.13, 0.118),
+        ("0.21 to 0.48", 0.34, 0.36),
+        ("0.48 to 0.77", 0.62, 0.591),
+        ("0.77 to 0.99", 0.89, 0.793),
+    ):
+        measures.append(
+            Measure("reliability", share, 203, share - 0.06, share + 0.06, segment=segment, version=version)
+        )
+        measures.append(Measure("confidence", sure, 203, segment=segment, version=version))
+    return tuple(measures)
 
 
 def tell(store: Store, now: datetime | None = None) -> Told:

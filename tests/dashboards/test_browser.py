@@ -126,3 +126,14 @@ def test_picking_a_monitor_on_the_landing_page_opens_its_measures(
     table.click(position={"x": 16, "y": 52})
     expect(page.get_by_role("heading", level=1, name="Monitor detail")).to_be_visible()
     assert page.url.endswith("/monitor?monitor=digits")
+
+
+def test_the_reliability_curve_is_drawn_under_the_calibration_error(
+    address: str, page_and_hosts: tuple[Page, set[str]]
+) -> None:
+    page, _ = page_and_hosts
+    page.goto(f"{address}/monitor?monitor=insurance&check=calibration")
+    expect(page.get_by_text("How often what was believed came true")).to_be_visible()
+    expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(2)
+    expect(page.get_by_test_id("stVegaLiteChart").nth(1).locator("canvas, svg").first).to_be_visible()
+    expect(page.get_by_test_id("stException")).to_have_count(0)

@@ -95,7 +95,7 @@ def test_the_findings_of_a_window_come_worst_first_with_their_sentences(show: Sh
     findings = show("monitor.py", monitor="insurance").dataframe[0].value
     assert findings["Outcome"].tolist()[0] == "FAIL"
     assert "is above max 0.2" in findings["Why"].tolist()[0]
-    assert set(findings["n"]) == {"812", "-"}
+    assert set(findings["n"]) == {"812", "203", "-"}
 
 
 def test_the_report_attached_to_a_window_is_named_with_its_place(show: Show) -> None:
@@ -226,3 +226,19 @@ def test_an_address_in_the_text_of_others_is_no_link() -> None:
 
 def test_the_strip_of_a_worse_window_is_taller() -> None:
     assert charts.strip([queries.RunRow(outcome="PASS")], 2) != charts.strip([queries.RunRow(outcome="FAIL")], 2)
+
+
+def test_a_calibrated_model_shows_what_it_believed_against_what_came_true(show: Show) -> None:
+    app = show("monitor.py", monitor="insurance", check="calibration")
+    assert app.selectbox[2].value == "calibration_error" and len(app.get("vega_lite_chart")) == 2
+    app.selectbox[2].select("reliability").run()
+    (curve,) = app.get("vega_lite_chart")
+    values = [row for one in curve.proto.datasets for row in pa.ipc.open_stream(one.data.data).read_all().to_pylist()]
+    bins = [row for row in values if "observed" in row]
+    assert [(row["confidence"], row["observed"], row["rows"]) for row in bins] == [
+        (0.13, 0.118, "203"),
+        (0.34, 0.36, "203"),
+        (0.62, 0.591, "203"),
+        (0.89, 0.793, "203"),
+    ]
+    assert "Dashed: where probabilities come true" in words_of(app)
