@@ -12,6 +12,7 @@ SMALL = 500
 """Below this many rows, or a tenth of it of the rarer outcome, a curve has two parameters instead of one a step."""
 ROUNDS = 30
 GROUPS = 12
+LEAST = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ class Graded:
         """Scores and outcomes (0 or 1), shape (n,) both."""
         distinct, place = np.unique(score, return_inverse=True)
         return cls(distinct, place, hit)
+
+    def between(self, score: Floats) -> tuple[Ints, Floats]:
+        """Where other scores lie: after which of the distinct ones, and how far on to the next, from 0 to 1."""
+        after = np.clip(np.searchsorted(self.score, score, "right") - 1, 0, max(0, len(self.score) - 2))
+        step = np.append(np.diff(self.score), np.inf)[after]
+        return after, np.clip((score - self.score[after]) / step, 0.0, 1.0)
 
     def curve(self, weights: Floats) -> Floats:
         """The chance of a hit at each distinct score, never falling, for rows of these weights; shape of `score`.
@@ -47,9 +54,17 @@ class Graded:
 
         held = total > 0
         level = isotonic_regression(hits[held] / total[held], weights=total[held]).x
-        # Half a hit more or less in the whole keeps every chance inside (0, 1), as no finite sample shows certainty.
-        edge = 0.5 / len(self.hit)
-        return np.asarray(np.clip(np.interp(self.score, self.score[held], level), edge, 1 - edge))
+        return np.asarray(np.interp(self.score, self.score[held], level))
+
+
+def along(curve: Floats, place: tuple[Ints, Floats]) -> Floats:
+    """A curve at the places that `between` found; each is used for many curves.
+
+    >>> along(np.array([0.0, 1.0]), Graded.of(np.array([0.2, 0.4]), np.zeros(2)).between(np.array([0.1, 0.25, 0.9])))
+    array([0.  , 0.25, 1.  ])
+    """
+    after, on = place
+    return np.asarray(curve[after] + on * (np.append(curve, curve[-1])[after + 1] - curve[after]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +129,9 @@ def _step(at: Floats, hit: Floats, weights: Floats) -> tuple[float, float]:
 
 
 def logit(chance: Floats) -> Floats:
-    """The logarithm of the odds."""
-    return np.asarray(np.log(chance) - np.log1p(-chance))
+    """The logarithm of the odds, finite also where a step of a curve has seen one outcome alone."""
+    inside = np.clip(chance, LEAST, 1 - LEAST)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 def expit(at: Floats) -> Floats:
@@ -132,7 +148,7 @@ def _platt(score: Floats, hits: Floats, total: Floats) -> Floats:
     """Platt's curve at each score, over rows counted by score."""
     of_hit, rest = float(hits.sum()), float(total.sum() - hits.sum())
     target = (hits * (of_hit + 1) / (of_hit + 2) + (total - hits) / (rest + 2)) / np.maximum(total, 1e-300)
-    at = logit(np.clip(score, 1e-6, 1 - 1e-6))
+    at = logit(score)
     design = np.column_stack([np.ones_like(at), at])
     start = float(logit(np.array([(of_hit + 1) / (of_hit + rest + 2)]))[0])
     found = np.array([start, 0.0])

@@ -91,10 +91,11 @@ def compare(
 
 
 def _column(reference: pa.Table, window: pa.Table, name: str) -> _Column | None:
-    """A feature of both as numbers; None where its kind has no place on a line or always moves on."""
+    """A feature of both as numbers; None for dates, bytes, and what has no kind."""
     before = _whole(reference[name])
     kind = kind_of(before.type)
-    if kind is None or kind is Kind.DATETIME or before.null_count == len(before):
+    raw = pa.types.is_binary(before.type) or pa.types.is_large_binary(before.type)
+    if kind is None or kind is Kind.DATETIME or raw or before.null_count == len(before):
         return None
     if kind is Kind.CATEGORICAL and pc.count_distinct(before).as_py() > len(before) / 2:
         kind = Kind.TEXT

@@ -59,8 +59,9 @@ class Rows:
         weighed = np.ones_like(outcome) if weights is None else np.broadcast_to(weights, outcome.shape)
         found = {"accuracy": (weighed * right).sum(axis=-1) / weighed.sum(axis=-1)}
         if self.ranked:
-            yes = np.add.reduceat(weighed * outcome, self.start, axis=-1)
-            no = np.add.reduceat(weighed * (1 - outcome), self.start, axis=-1)
+            yes, no = weighed * outcome, weighed * (1 - outcome)
+            if len(self.start) < len(self.order):
+                yes, no = (np.add.reduceat(part, self.start, axis=-1) for part in (yes, no))
             # No row is a pair with itself, though a chance makes it partly both.
             own = (weighed**2 * outcome * (1 - outcome)).sum(axis=-1)
             pairs = (yes * (np.cumsum(no, axis=-1) - no / 2)).sum(axis=-1) - own / 2

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controlplane.checks.estimate_curve import NONE, Correction, Graded, correction
+from controlplane.checks.estimate_curve import NONE, Correction, Graded, along, correction
 from controlplane.checks.estimate_expected import Rows
-from controlplane.profiles.kinds import Floats
+from controlplane.profiles.kinds import Floats, Ints
 
 FOLDS = 5
 STRETCHES = 8
 DRAWS = 400
-RESAMPLES = 100
+RESAMPLES = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ class Estimator:
         """
         rng = np.random.default_rng([self.seed, 1])
         rows = window.rows()
-        plain = np.interp(window.score, self._graded.score, self._curve)
+        place = self._graded.between(window.score)
+        plain = along(self._curve, place)
         bend = NONE if weights is None else correction(self.held.score, self._unseen(), self.hit, weights)
         bent = bend.apply(window.score, plain)
         in_doubt = {name: 0.0 for name in self.baseline}
@@ -86,7 +87,7 @@ class Estimator:
             in_doubt = {name: abs(float(apart[0][name] - apart[1][name])) for name in in_doubt}
             bend, bent = NONE, plain
         point, drawn = rows.metrics(bent), rows.draws(bent, DRAWS, rng)
-        again, base = self._again(window, rows, bend, rng)
+        again, base = self._again(window, place, rows, bend, rng)
         found = {}
         for name, value in point.items():
             known = np.isfinite(drawn[name])
@@ -104,7 +105,7 @@ class Estimator:
         return found
 
     def _again(
-        self, window: Answered, rows: Rows, bend: Correction, rng: np.random.Generator
+        self, window: Answered, place: tuple[Ints, Floats], rows: Rows, bend: Correction, rng: np.random.Generator
     ) -> tuple[Mapping[str, Floats], Mapping[str, Floats]]:
         """Estimate and baseline from the reference drawn again (Poisson bootstrap), shape (RESAMPLES,) each."""
         now: dict[str, list[float]] = {}
@@ -112,7 +113,7 @@ class Estimator:
         for luck in rng.standard_normal((RESAMPLES, len(bend.at))):
             times = rng.poisson(1.0, len(self.hit)).astype(np.float64)
             curve = self._graded.curve(times)
-            chance = bend.apply(window.score, np.interp(window.score, self._graded.score, curve), luck)
+            chance = bend.apply(window.score, along(curve, place), luck)
             for into, values in ((now, rows.metrics(chance)), (then, self._rows.metrics(self.hit, times))):
                 for name, value in values.items():
                     into.setdefault(name, []).append(float(value))

@@ -14,16 +14,16 @@ from controlplane.ports import Sample
 
 def _unlabelled(seed: int, n: int = 600, harder: float = 0.0) -> Sample:
     """Rows of the reference's own world, drawn `harder` towards where the model is in doubt: at 1 they all are."""
-    sample = samples_models._performance(seed, n)
-    model = samples_models._classifier()
-    rows = samples_models._answered(n, seed, None)
+    sample = samples_models.performance(seed, n)
+    model, rows = sample.model, sample.rows.drop_columns(["said", "sure", "truth"])
+    assert model is not None
     for name in ("a", "b"):
         near = rows[name].to_numpy() * (1 - 0.9 * harder)
         rows = rows.set_column(rows.column_names.index(name), name, pa.array(near))
     sure = model.probabilities(rows)
     assert sure is not None
     rows = rows.append_column("said", pa.array(model.predict(rows))).append_column("sure", pa.array(sure[:, 1]))
-    return replace(sample, rows=rows.drop_columns(["truth"]))
+    return replace(sample, rows=rows)
 
 
 FIXTURES = {
