@@ -63,8 +63,8 @@ class EstimatedPerformance:
     why. A change that leaves no trace in the inputs goes unseen.
 
     Nothing is handed to the page budget: the estimate moves with inputs and answers, which `drift` scores already, and
-    `performance` scores the labels once they come; a third share of the budget would delay both. Its limit stays, as
-    it fails for certain only: the whole interval lies past it.
+    `performance` scores the labels once they come; a third share of the budget would delay both. So under a budget it
+    is shown, and pages only by limits that the job writes itself.
     """
 
     name: ClassVar[str] = "estimated_performance"
@@ -79,7 +79,7 @@ class EstimatedPerformance:
         "support": MeasureSpec("share", False, "the share of the window's rows that the reference has others like"),
     }
     default_limits: ClassVar[tuple[Limit, ...]] = (Limit("estimated_accuracy_vs_baseline", min=-0.05),)
-    budget_limits: ClassVar[tuple[Limit, ...]] = default_limits
+    budget_limits: ClassVar[tuple[Limit, ...]] = ()
     scored: ClassVar[tuple[str, ...]] = ()
     most_blocks: ClassVar[int | None] = None
     evidence: ClassVar[str] = "label_free_estimate"
