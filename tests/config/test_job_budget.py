@@ -59,7 +59,7 @@ def test_explicit_limits_stay(load: Callable[[str], Monitor]) -> None:
         (
             "checks: [{check: quality}, {check: drift}, {check: performance}]",
             "checks: [{check: quality}]",
-            "quality give no evidence to a page budget; add drift or evasion or performance",
+            "quality give no evidence to a page budget; add one of: calibration, drift",
         ),
         ("per: 30d", "per: soon", "budget.per: 'soon' is not a duration"),
         ("per: 30d", "per: 0d", "budget.per"),
