@@ -75,7 +75,11 @@ class Ood:
         return ood_share.measures(out, distances.ruler, params.quantile, sample.version, detail)
 
     def statistics(self, sample: Sample, params: OodParams, measures: Sequence[Measure]) -> Sequence[Statistic]:
-        """The share of rows that are out: a mean of rows, whose excess differs from it by a constant alone."""
+        """The share of rows that are out: a mean of rows, whose excess differs from it by a constant alone.
+
+        A block of the reference holds rows that the distance was learnt from, which are out less often: at most by half
+        of 1 - quantile, which at the default is the least effect that a page budget holds against a window.
+        """
         return statistics_of(measures, self.scored, self.measures, sample.version)
 
 
