@@ -14,7 +14,7 @@ from controlplane.domain.monitor import CheckSpec, Monitor, Window, iso
 from controlplane.domain.verdict import CheckResult, Finding, Measure
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import Frozen, read_table, write_table
-from controlplane.engine.labels import Labels, count, join, row_ids
+from controlplane.engine.labels import Joined, Labels, count, join, row_ids
 from controlplane.store import records, runs
 
 LABELS = "labels"
@@ -117,20 +117,27 @@ def ripe(context: Context, monitor: Monitor) -> Iterator[Again]:
     known = labels.of(pa.concat_arrays(ids).unique() if ids else pa.array([], pa.string()))
     queue = False
     for one, before in zip(waiting, tables, strict=True):
-        parts = tuple(_relabelled(context, monitor, *pair, known) for pair in zip(one.parts, before, strict=True))
+        joined = [join(table, known, monitor.columns, again=True) for table in before]
+        parts = tuple(_relabelled(*pair) for pair in zip(one.parts, joined, strict=True))
         said = early(monitor, one.window, parts, context.now(), queue)
         queue = queue or bool(said)
         if not said or _grown(monitor, before, parts):
+            # Written only now: most looks find too little that is new to keep it.
+            digests = [write_table(each.table, context.sample_path) for each in joined]
+            parts = tuple(replace(part, sample_digest=digest) for part, digest in zip(parts, digests, strict=True))
             yield Again(one.run_id, one.window, one.version or "unknown", parts, said, one.version == holder)
 
 
-def _relabelled(context: Context, monitor: Monitor, part: runs.Part, table: pa.Table, known: pa.Table) -> Frozen:
-    joined = join(table, known, monitor.columns, again=True)
-    digest = part.sample_digest
-    if joined.labelled > count(table.column(monitor.columns.label)):
-        digest = write_table(joined.table, context.sample_path)
-    frozen = Frozen(part.version, part.n_rows, digest, part.sample_rate, kept=table.num_rows)
-    return replace(frozen, labelled=joined.labelled, changed=joined.changed)
+def _relabelled(part: runs.Part, joined: Joined) -> Frozen:
+    return Frozen(
+        part.version,
+        part.n_rows,
+        part.sample_digest,
+        part.sample_rate,
+        kept=joined.table.num_rows,
+        labelled=joined.labelled,
+        changed=joined.changed,
+    )
 
 
 def _grown(monitor: Monitor, before: Sequence[pa.Table], parts: Sequence[Frozen]) -> bool:
