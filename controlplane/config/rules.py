@@ -71,7 +71,8 @@ def check_budget(report: Report, data: Mapping[str, Any]) -> None:
     known = {name: find("checks", name) for name in names("checks")}
     scoring = [name for name, check in known.items() if check.scored]
     if kinds and all(kind in known for kind in kinds) and not any(kind in scoring for kind in kinds):
-        report.add(("budget",), f"{', '.join(kinds)} give no evidence to a page budget", f"add one of: {', '.join(scoring)}")
+        valid = f"add one of: {', '.join(scoring)}"
+        report.add(("budget",), f"{', '.join(kinds)} give no evidence to a page budget", valid)
 
 
 def check_labels(report: Report, data: Mapping[str, Any]) -> None:
