@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from controlplane.domain.action import LIVE, ActionState, Past, Plan, Refusal, Refused
 from controlplane.domain.attribution import Replay, attribute
@@ -255,8 +255,17 @@ def outcomes_after_move(session: Session, row: ActionRow) -> set[str]:
     """The outcomes of the failing check in the first scheduled window after the move that could see the target.
 
     A window where the check was blind is passed over: it proves neither recovery nor failure. So is a manual run, and
-    one that ended before the move and was judged again because its labels came.
+    one that was recorded before the move and is judged again because its labels came.
     """
+    before = aliased(RunRow)
+    seen_before = exists().where(
+        before.workspace == RunRow.workspace,
+        before.monitor == RunRow.monitor,
+        before.window_start == RunRow.window_start,
+        before.window_end == RunRow.window_end,
+        before.kind == RunRow.kind,
+        before.recorded_at <= row.moved_at,
+    )
     seen = (
         FindingRow.check == row.check,
         FindingRow.version == row.to_version,
@@ -272,7 +281,7 @@ def outcomes_after_move(session: Session, row: ActionRow) -> set[str]:
             RunRow.monitor == row.monitor,
             RunRow.kind == RunKind.SCHEDULED,
             RunRow.recorded_at > row.moved_at,
-            RunRow.window_end > row.moved_at,
+            ~seen_before,
             PartRow.version == row.to_version,
             *seen,
         )
