@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import NormalDist
 
+from controlplane.domain.student import student
 from controlplane.domain.verdict import PAIRED, Measure
 
 BASELINE = "_vs_baseline"
@@ -215,21 +216,6 @@ def _fall(estimate: float, low: float, high: float, n: int, higher_is_worse: boo
     """Each side of the interval stretched by itself, because those of shares are lopsided; None where it cannot be."""
     if n < LEAST_ROWS or not all(map(math.isfinite, (estimate, low, high))):
         return None
-    stretch = _student(1 - ERROR / WINDOWS / among, n - 1) / _student(0.975, n - 1)
+    stretch = student(1 - ERROR / WINDOWS / among, n - 1) / student(0.975, n - 1)
     least, most = estimate - stretch * (estimate - low), estimate + stretch * (high - estimate)
     return _Fall(high, least, most) if higher_is_worse else _Fall(-low, -most, -least)
-
-
-def _student(level: float, freedom: int) -> float:
-    """Student's t quantile by its expansion around the normal one (Abramowitz and Stegun 1964, 26.7.5).
-
-    Within 0.1 % from 19 degrees of freedom on, at the levels used here.
-
-    >>> round(_student(0.975, 29), 3), round(_student(1 - 1 / 6000, 29), 3)
-    (2.045, 4.067)
-    """
-    z, v = NormalDist().inv_cdf(level), float(freedom)
-    first = (z**3 + z) / (4 * v)
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-    return z + first + second + third

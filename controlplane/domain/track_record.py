@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 
+from controlplane.domain.student import student
+
 Z = NormalDist().inv_cdf(0.975)
 LEAST = 2
 """Windows from which on an average error has an interval."""
@@ -89,27 +91,8 @@ def _interval(values: Sequence[float]) -> tuple[float, float] | None:
     """Student's t interval of the mean; None below two values."""
     if len(values) < LEAST:
         return None
-    half = _t(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    half = student(0.975, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
-
-
-def _t(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t, exact for 1 and 2 degrees of freedom, else within 0.01.
-
-    Above two, the expansion of Cornish and Fisher in 1 / freedom (Abramowitz and Stegun 1964, 26.7.5).
-    """
-    if freedom == 1:
-        return math.tan(math.pi * 0.475)
-    if freedom == 2:
-        return 0.95 * math.sqrt(2 / (1 - 0.95**2))
-    terms = (
-        Z,
-        (Z**3 + Z) / 4,
-        (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96,
-        (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / 384,
-        (79 * Z**9 + 776 * Z**7 + 1482 * Z**5 - 1920 * Z**3 - 945 * Z) / 92160,
-    )
-    return math.fsum(term / math.pow(freedom, power) for power, term in enumerate(terms))
 
 
 def _wilson(hits: int, n: int) -> tuple[float, float]:

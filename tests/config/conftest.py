@@ -12,7 +12,8 @@ from typing import ClassVar
 import pytest
 
 from controlplane import ports
-from controlplane.domain.monitor import Limit
+from controlplane.config import load_jobs
+from controlplane.domain.monitor import Limit, Monitor
 from controlplane.ports import MeasureSpec, Need
 
 JOB = """\
@@ -109,3 +110,14 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
         return folder
 
     return _write
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[[str], Monitor]:
+    """Reads one job file from its text."""
+
+    def _load(text: str) -> Monitor:
+        (tmp_path / "churn.yaml").write_text(text)
+        return load_jobs(tmp_path).monitors[0]
+
+    return _load

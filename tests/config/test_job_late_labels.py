@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from controlplane.config import load_jobs
 from controlplane.domain.monitor import LateLabels, Monitor
 from controlplane.errors import ConfigError
 
@@ -25,15 +23,6 @@ checks: [{check: quality}, {check: performance}]
 """
 
 pytestmark = pytest.mark.usefixtures("built_in_checks")
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Callable[[str], Monitor]:
-    def load(text: str) -> Monitor:
-        (tmp_path / "churn.yaml").write_text(text)
-        return load_jobs(tmp_path).monitors[0]
-
-    return load
 
 
 def test_how_long_labels_are_waited_for_is_read(load: Callable[[str], Monitor]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from controlplane.domain.track_record import Estimate, TrackRecord, Truth, _t, track_record
+from controlplane.domain.student import student
+from controlplane.domain.track_record import Estimate, TrackRecord, Truth, track_record
 
 
 def pairs(said: list[float], so: list[float], half: float = 0.05) -> list[tuple[Estimate, Truth]]:
@@ -32,7 +33,7 @@ def test_the_record_is_what_scipy_says_of_the_errors() -> None:
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 30, 1000])
 def test_the_quantile_is_students(freedom: int) -> None:
-    assert _t(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), abs=0.01)
+    assert student(0.975, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), abs=0.01)
 
 
 def test_it_is_told_in_one_sentence() -> None:
