@@ -10,7 +10,7 @@ from controlplane.dashboards import intents, words
 from controlplane.dashboards.queries import Place, Rollback
 from controlplane.domain.action import ActionState
 from controlplane.store.intents import STORED, IntentKind
-from controlplane.store.tables import ActionRow, IntentRow
+from controlplane.store.tables_acts import ActionRow, IntentRow
 
 
 def show(where: Place, rollback: Rollback, now: datetime) -> None:

@@ -23,18 +23,8 @@ from controlplane.store.incidents import incident_of, silences
 from controlplane.store.intents import STORED
 from controlplane.store.records import evidence_of
 from controlplane.store.runs import newest
-from controlplane.store.tables import (
-    ActionRow,
-    ConfigRow,
-    DeliveryRow,
-    HoldingRow,
-    IncidentRow,
-    IntentRow,
-    MonitorRow,
-    ReplayRow,
-    RunRow,
-    TransitionRow,
-)
+from controlplane.store.tables import ConfigRow, DeliveryRow, IncidentRow, MonitorRow, RunRow, TransitionRow
+from controlplane.store.tables_acts import ActionRow, HoldingRow, IntentRow, ReplayRow
 
 FRESH = 5.0
 """Seconds for which an answer is kept."""

@@ -13,7 +13,8 @@ from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.errors import LeaseLost
 from controlplane.store import Session, actions, incidents, intents, new_id, records
 from controlplane.store.intents import APPLIED, REFUSED, IntentKind
-from controlplane.store.tables import ActionRow, IncidentRow, IntentRow, SilenceRow
+from controlplane.store.tables import IncidentRow, SilenceRow
+from controlplane.store.tables_acts import ActionRow, IntentRow
 
 
 def apply(context: Context) -> int:

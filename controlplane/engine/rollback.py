@@ -21,7 +21,8 @@ from controlplane.engine.measure import measure
 from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.errors import AliasMoved, ControlPlaneError, LeaseLost
 from controlplane.store import Session, actions, records
-from controlplane.store.tables import ActionRow, IncidentRow, PartRow, RunRow
+from controlplane.store.tables import IncidentRow, PartRow, RunRow
+from controlplane.store.tables_acts import ActionRow
 from controlplane.workers import Task
 
 MOST_ATTEMPTS = 5

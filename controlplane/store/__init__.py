@@ -2,7 +2,8 @@
 
 from sqlalchemy.orm import Session
 
+from controlplane.store import tables, tables_acts
 from controlplane.store.database import Store
 from controlplane.store.rows import new_id
 
-__all__ = ["Session", "Store", "new_id"]
+__all__ = ["Session", "Store", "new_id", "tables", "tables_acts"]

@@ -18,15 +18,8 @@ from controlplane.domain.verdict import BLIND, Measure
 from controlplane.errors import LeaseLost
 from controlplane.store.rows import new_id, won
 from controlplane.store.runs import Claim, natural_key
-from controlplane.store.tables import (
-    ActionRow,
-    AliasLeaseRow,
-    FindingRow,
-    IncidentRow,
-    PartRow,
-    ReplayRow,
-    RunRow,
-)
+from controlplane.store.tables import FindingRow, IncidentRow, PartRow, RunRow
+from controlplane.store.tables_acts import ActionRow, AliasLeaseRow, ReplayRow
 
 _WAITING = (ActionState.PLANNED, ActionState.ACCEPTED, ActionState.MOVING, ActionState.PROPOSED, ActionState.MOVED)
 

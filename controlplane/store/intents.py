@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from controlplane.store.rows import new_id, won
-from controlplane.store.tables import IntentRow
+from controlplane.store.tables_acts import IntentRow
 
 STORED, APPLIED, REFUSED = "stored", "applied", "refused"
 

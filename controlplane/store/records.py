@@ -15,16 +15,8 @@ from controlplane.domain.evidence import Evidence
 from controlplane.domain.monitor import Monitor
 from controlplane.domain.verdict import Outcome
 from controlplane.store.rows import new_id, won
-from controlplane.store.tables import (
-    ActionRow,
-    ConfigRow,
-    EvidenceRow,
-    FindingRow,
-    FollowupRow,
-    HoldingRow,
-    MonitorRow,
-    ReferenceRow,
-)
+from controlplane.store.tables import ConfigRow, EvidenceRow, FindingRow, FollowupRow, MonitorRow, ReferenceRow
+from controlplane.store.tables_acts import ActionRow, HoldingRow
 
 
 def store_monitor(session: Session, monitor: Monitor, now: datetime) -> bool:

@@ -30,7 +30,8 @@ from controlplane.store import Store, actions, incidents, new_id, records, runs
 from controlplane.store.incidents import SENT, UNDELIVERABLE
 from controlplane.store.intents import APPLIED, IntentKind, end_intent, store_intent
 from controlplane.store.runs import Claim, Part
-from controlplane.store.tables import ActionRow, AttachmentRow, IncidentRow, IntentRow
+from controlplane.store.tables import AttachmentRow, IncidentRow
+from controlplane.store.tables_acts import ActionRow, IntentRow
 
 HOUR = timedelta(hours=1)
 TRICKY = "mean of *age* moved by $5$ <img src=x> [here](http://outside.example) | `x`"

@@ -17,7 +17,8 @@ from controlplane.dashboards import queries
 from controlplane.errors import StoreError
 from controlplane.store import Store
 from controlplane.store.intents import IntentKind, store_intent
-from controlplane.store.tables import IntentRow, MonitorRow
+from controlplane.store.tables import MonitorRow
+from controlplane.store.tables_acts import IntentRow
 
 Show = Callable[..., AppTest]
 

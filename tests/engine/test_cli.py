@@ -17,7 +17,8 @@ from world import HOUR, T0, World
 from controlplane.cli.main import call
 from controlplane.store import Store
 from controlplane.store.rows import Row
-from controlplane.store.tables import IntentRow, RunRow, SilenceRow
+from controlplane.store.tables import RunRow, SilenceRow
+from controlplane.store.tables_acts import IntentRow
 
 TABLES = Row.metadata.sorted_tables
 Said = tuple[int, str, str]

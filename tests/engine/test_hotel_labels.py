@@ -18,7 +18,8 @@ from test_hotel_stream import DATA, with_times
 from controlplane.app import open_app
 from controlplane.config import Settings
 from controlplane.engine import cycle, register
-from controlplane.store.tables import ActionRow, FindingRow, IncidentRow, RunRow, TransitionRow
+from controlplane.store.tables import FindingRow, IncidentRow, RunRow, TransitionRow
+from controlplane.store.tables_acts import ActionRow
 
 FIRST, LAST = datetime(2016, 10, 31, tzinfo=UTC), datetime(2017, 5, 29, tzinfo=UTC)
 WEEK, LATE = timedelta(days=7), timedelta(days=30)

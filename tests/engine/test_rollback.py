@@ -11,7 +11,7 @@ from controlplane.engine import cycle, register
 from controlplane.engine.context import Context
 from controlplane.store import actions, incidents, intents
 from controlplane.store.intents import IntentKind
-from controlplane.store.tables import ActionRow
+from controlplane.store.tables_acts import ActionRow
 
 MakeWorld = Callable[..., World]
 

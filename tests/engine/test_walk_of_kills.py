@@ -16,16 +16,8 @@ from sqlalchemy import select
 from world import World
 
 from controlplane.store import Store
-from controlplane.store.tables import (
-    ActionRow,
-    DeliveryRow,
-    EvidenceRow,
-    FollowupRow,
-    HoldingRow,
-    IncidentRow,
-    RunRow,
-    TransitionRow,
-)
+from controlplane.store.tables import DeliveryRow, EvidenceRow, FollowupRow, IncidentRow, RunRow, TransitionRow
+from controlplane.store.tables_acts import ActionRow, HoldingRow
 
 STEPS = [
     "registered",

@@ -14,7 +14,7 @@ from controlplane.domain.monitor import Window as Window
 from controlplane.domain.verdict import Finding, Outcome, Verdict
 from controlplane.store import actions, incidents, runs
 from controlplane.store.runs import Claim, Part
-from controlplane.store.tables import ActionRow
+from controlplane.store.tables_acts import ActionRow
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

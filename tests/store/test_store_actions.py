@@ -18,7 +18,7 @@ from controlplane.domain.monitor import RunKind
 from controlplane.domain.verdict import Finding, Measure, Outcome
 from controlplane.errors import LeaseLost
 from controlplane.store import Session, Store, actions, incidents
-from controlplane.store.tables import ActionRow
+from controlplane.store.tables_acts import ActionRow
 
 SCORER = monitor()
 FINAL = sorted(set(ActionState) - {ActionState(state) for state in actions.LIVE})
@@ -115,7 +115,7 @@ def test_an_action_that_ended_is_nobodys_to_take(store: Store, state: ActionStat
 def test_of_two_processes_that_want_to_move_an_alias_first_exactly_one_may(
     store: Store, store_url: str, race: Callable[[str, str], list[Any]]
 ) -> None:
-    from controlplane.store.tables import AliasLeaseRow
+    from controlplane.store.tables_acts import AliasLeaseRow
 
     for _ in range(10):
         assert sorted(race("take_alias_lease", store_url)) == [False, True]

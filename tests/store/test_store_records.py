@@ -17,7 +17,8 @@ from controlplane.domain.evidence import Evidence
 from controlplane.domain.monitor import Window
 from controlplane.domain.verdict import Finding, Outcome
 from controlplane.store import Session, Store, new_id, records
-from controlplane.store.tables import ConfigRow, EvidenceRow, FollowupRow, HoldingRow, MonitorRow, ReferenceRow
+from controlplane.store.tables import ConfigRow, EvidenceRow, FollowupRow, MonitorRow, ReferenceRow
+from controlplane.store.tables_acts import HoldingRow
 
 SCORER = monitor()
 

@@ -1,0 +1,116 @@
+"""The tables of what is done: intents, rollbacks with their proof, and who held an alias; `tables` has the others."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from controlplane.store.rows import Row, new_id
+
+_ID = String(26)
+_NAME = String(255)
+_DIGEST = String(64)
+
+
+class IntentRow(Row):
+    """What a person asked for; the engine applies it or says why it did not."""
+
+    __tablename__ = "cp_intents"
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    workspace: Mapped[str] = mapped_column(_NAME)
+    kind: Mapped[str] = mapped_column(String(32))
+    target: Mapped[str] = mapped_column(_NAME)
+    author: Mapped[str]
+    why: Mapped[str]
+    until: Mapped[datetime | None]
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    result: Mapped[str] = mapped_column(default="")
+    at: Mapped[datetime]
+    applied_at: Mapped[datetime | None]
+
+
+class ActionRow(Row):
+    """A rollback, from its plan to its end."""
+
+    __tablename__ = "cp_actions"
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    workspace: Mapped[str] = mapped_column(_NAME)
+    key: Mapped[str] = mapped_column(_DIGEST)
+    monitor: Mapped[str] = mapped_column(_NAME)
+    incident_id: Mapped[str] = mapped_column(ForeignKey("cp_incidents.id"), index=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("cp_runs.id"))
+    registry_key: Mapped[str] = mapped_column(_NAME)
+    model: Mapped[str] = mapped_column(_NAME)
+    alias: Mapped[str] = mapped_column(_NAME)
+    mode: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    code: Mapped[str] = mapped_column(String(32), default="")
+    check: Mapped[str] = mapped_column(_NAME, default="")
+    measures: Mapped[str] = mapped_column(default="")
+    from_version: Mapped[str | None] = mapped_column(_NAME)
+    to_version: Mapped[str | None] = mapped_column(_NAME)
+    why: Mapped[str]
+    owner: Mapped[str] = mapped_column(_NAME, default="")
+    lease_expires: Mapped[datetime | None]
+    attempt: Mapped[int] = mapped_column(default=0)
+    fence: Mapped[int] = mapped_column(default=0)
+    gap_seconds: Mapped[float | None]
+    approved_by: Mapped[str | None]
+    planned_at: Mapped[datetime]
+    proposed_at: Mapped[datetime | None]
+    moved_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    __table_args__ = (UniqueConstraint("workspace", "key", name="uq_cp_actions"),)
+
+
+class ReplayRow(Row):
+    """A failing measure measured again with both versions on the same rows: the proof behind an action.
+
+    `own` and `other` say how far the failing version and the candidate are from the reference.
+    """
+
+    __tablename__ = "cp_replays"
+    action_id: Mapped[str] = mapped_column(ForeignKey("cp_actions.id"), primary_key=True)
+    measure: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    current: Mapped[float]
+    candidate: Mapped[float]
+    difference: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    n: Mapped[int]
+    attribution: Mapped[str] = mapped_column(String(32))
+    own: Mapped[float | None]
+    own_low: Mapped[float | None]
+    own_high: Mapped[float | None]
+    other: Mapped[float | None]
+    other_low: Mapped[float | None]
+    other_high: Mapped[float | None]
+    sample_digest: Mapped[str] = mapped_column(_DIGEST)
+
+
+class HoldingRow(Row):
+    """Which version held an alias since when, as seen or made by us; append-only."""
+
+    __tablename__ = "cp_alias_holdings"
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    workspace: Mapped[str] = mapped_column(_NAME)
+    registry_key: Mapped[str] = mapped_column(_NAME)
+    sequence: Mapped[int]
+    version: Mapped[str] = mapped_column(_NAME)
+    since: Mapped[datetime]
+    unseen_since: Mapped[datetime | None]
+    last_seen: Mapped[datetime]
+    action_id: Mapped[str | None] = mapped_column(ForeignKey("cp_actions.id"))
+    __table_args__ = (UniqueConstraint("workspace", "registry_key", "sequence", name="uq_cp_alias_holdings"),)
+
+
+class AliasLeaseRow(Row):
+    """Who of us may move an alias now."""
+
+    __tablename__ = "cp_alias_leases"
+    workspace: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    registry_key: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    holder: Mapped[str] = mapped_column(_NAME)
+    expires: Mapped[datetime]
