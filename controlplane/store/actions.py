@@ -169,6 +169,7 @@ def store_replays(session: Session, row: ActionRow, replays: Sequence[Replay], s
         session.merge(
             ReplayRow(
                 action_id=row.id,
+                version=row.to_version or "",
                 measure=replay.measure,
                 current=replay.current,
                 candidate=replay.candidate,

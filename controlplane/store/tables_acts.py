@@ -15,7 +15,7 @@ _DIGEST = String(64)
 
 
 class IntentRow(Row):
-    """What a person asked for; the engine applies it or says why it did not."""
+    """What a person asked for; the engine applies it or says why not. `bound` is the digest of what was approved."""
 
     __tablename__ = "cp_intents"
     id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
@@ -29,10 +29,11 @@ class IntentRow(Row):
     result: Mapped[str] = mapped_column(default="")
     at: Mapped[datetime]
     applied_at: Mapped[datetime | None]
+    bound: Mapped[str] = mapped_column(_DIGEST, default="")
 
 
 class ActionRow(Row):
-    """A rollback, from its plan to its end."""
+    """A rollback, from its plan to its end. `targets` are the versions worth proving, best first; `to_version` won."""
 
     __tablename__ = "cp_actions"
     id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
@@ -51,6 +52,8 @@ class ActionRow(Row):
     measures: Mapped[str] = mapped_column(default="")
     from_version: Mapped[str | None] = mapped_column(_NAME)
     to_version: Mapped[str | None] = mapped_column(_NAME)
+    targets: Mapped[str] = mapped_column(default="")
+    proof_digest: Mapped[str] = mapped_column(_DIGEST, default="")
     why: Mapped[str]
     owner: Mapped[str] = mapped_column(_NAME, default="")
     lease_expires: Mapped[datetime | None]
@@ -61,18 +64,20 @@ class ActionRow(Row):
     planned_at: Mapped[datetime]
     proposed_at: Mapped[datetime | None]
     moved_at: Mapped[datetime | None]
+    served_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     __table_args__ = (UniqueConstraint("workspace", "key", name="uq_cp_actions"),)
 
 
 class ReplayRow(Row):
-    """A failing measure measured again with both versions on the same rows: the proof behind an action.
+    """A failing measure measured again with both versions on the same rows: the proof for `version`, the candidate.
 
     `own` and `other` say how far the failing version and the candidate are from the reference.
     """
 
     __tablename__ = "cp_replays"
     action_id: Mapped[str] = mapped_column(ForeignKey("cp_actions.id"), primary_key=True)
+    version: Mapped[str] = mapped_column(_NAME, primary_key=True)
     measure: Mapped[str] = mapped_column(_NAME, primary_key=True)
     current: Mapped[float]
     candidate: Mapped[float]
@@ -114,3 +119,56 @@ class AliasLeaseRow(Row):
     registry_key: Mapped[str] = mapped_column(_NAME, primary_key=True)
     holder: Mapped[str] = mapped_column(_NAME)
     expires: Mapped[datetime]
+
+
+class FreezeRow(Row):
+    """No alias of `monitor` (None: of any monitor) is moved by us, from `since` until it is lifted or over."""
+
+    __tablename__ = "cp_freezes"
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    workspace: Mapped[str] = mapped_column(_NAME)
+    monitor: Mapped[str | None] = mapped_column(_NAME)
+    author: Mapped[str]
+    why: Mapped[str]
+    since: Mapped[datetime]
+    until: Mapped[datetime | None]
+    lifted_at: Mapped[datetime | None]
+    lifted_by: Mapped[str | None]
+
+
+class VersionRow(Row):
+    """What a version's artefacts were when we first saw it: they must be the same when the alias goes back to it."""
+
+    __tablename__ = "cp_versions"
+    workspace: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    registry_key: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    version: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    digest: Mapped[str] = mapped_column(_DIGEST)
+    signature: Mapped[str]
+    seen_at: Mapped[datetime]
+
+
+class LinkRow(Row):
+    """One link of the chain over what was asked, done and found: `content` digests row `row_id` of `table` as it was.
+
+    `hash` covers everything in the link and the hash of the one before, so that no link can be edited, removed,
+    inserted or moved without the next one telling.
+    """
+
+    __tablename__ = "cp_chain"
+    workspace: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    table: Mapped[str] = mapped_column(_NAME)
+    row_id: Mapped[str] = mapped_column(_NAME)
+    content: Mapped[str] = mapped_column(_DIGEST)
+    at: Mapped[datetime]
+    hash: Mapped[str] = mapped_column(_DIGEST)
+
+
+class ChainHeadRow(Row):
+    """The newest link of a workspace's chain; who appends holds this row, so that links come one after the other."""
+
+    __tablename__ = "cp_chain_heads"
+    workspace: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    sequence: Mapped[int]
+    hash: Mapped[str] = mapped_column(_DIGEST)

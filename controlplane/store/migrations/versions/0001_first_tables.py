@@ -21,6 +21,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "registry_key"),
     )
     op.create_table(
+        "cp_chain",
+        sa.Column("workspace", sa.String(length=255), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("table", sa.String(length=255), nullable=False),
+        sa.Column("row_id", sa.String(length=255), nullable=False),
+        sa.Column("content", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "sequence"),
+    )
+    op.create_table(
+        "cp_chain_heads",
+        sa.Column("workspace", sa.String(length=255), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("workspace"),
+    )
+    op.create_table(
         "cp_configs",
         sa.Column("workspace", sa.String(length=255), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -45,9 +63,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("workspace", "digest", name="uq_cp_evidence"),
     )
-    with op.batch_alter_table("cp_evidence", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_cp_evidence_kind"), ["kind"], unique=False)
-
+    op.create_index(op.f("ix_cp_evidence_kind"), "cp_evidence", ["kind"], unique=False)
+    op.create_table(
+        "cp_freezes",
+        sa.Column("id", sa.String(length=26), nullable=False),
+        sa.Column("workspace", sa.String(length=255), nullable=False),
+        sa.Column("monitor", sa.String(length=255), nullable=True),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lifted_by", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
     op.create_table(
         "cp_intents",
         sa.Column("id", sa.String(length=26), nullable=False),
@@ -61,11 +90,10 @@ def upgrade() -> None:
         sa.Column("result", sa.Text(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("applied_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("bound", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    with op.batch_alter_table("cp_intents", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_cp_intents_state"), ["state"], unique=False)
-
+    op.create_index(op.f("ix_cp_intents_state"), "cp_intents", ["state"], unique=False)
     op.create_table(
         "cp_monitors",
         sa.Column("workspace", sa.String(length=255), nullable=False),
@@ -124,15 +152,14 @@ def upgrade() -> None:
             "workspace", "monitor", "window_start", "window_end", "kind", "revision", name="uq_cp_runs"
         ),
     )
-    with op.batch_alter_table("cp_runs", schema=None) as batch_op:
-        batch_op.create_index(
-            "uq_cp_runs_in_flight",
-            ["workspace", "monitor"],
-            unique=True,
-            sqlite_where=sa.text("state = 'claimed'"),
-            postgresql_where=sa.text("state = 'claimed'"),
-        )
-
+    op.create_index(
+        "uq_cp_runs_in_flight",
+        "cp_runs",
+        ["workspace", "monitor"],
+        unique=True,
+        sqlite_where=sa.text("state = 'claimed'"),
+        postgresql_where=sa.text("state = 'claimed'"),
+    )
     op.create_table(
         "cp_silences",
         sa.Column("id", sa.String(length=26), nullable=False),
@@ -144,6 +171,16 @@ def upgrade() -> None:
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("until", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "cp_versions",
+        sa.Column("workspace", sa.String(length=255), nullable=False),
+        sa.Column("registry_key", sa.String(length=255), nullable=False),
+        sa.Column("version", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("signature", sa.Text(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "registry_key", "version"),
     )
     op.create_table(
         "cp_attachments",
@@ -161,9 +198,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("run_id", "check", "kind", "digest", name="uq_cp_attachments"),
     )
-    with op.batch_alter_table("cp_attachments", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_cp_attachments_run_id"), ["run_id"], unique=False)
-
+    op.create_index(op.f("ix_cp_attachments_run_id"), "cp_attachments", ["run_id"], unique=False)
     op.create_table(
         "cp_detector_states",
         sa.Column("key", sa.String(length=64), nullable=False),
@@ -206,9 +241,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
-    with op.batch_alter_table("cp_findings", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_cp_findings_run_id"), ["run_id"], unique=False)
-
+    op.create_index(op.f("ix_cp_findings_run_id"), "cp_findings", ["run_id"], unique=False)
     op.create_table(
         "cp_followups",
         sa.Column("id", sa.String(length=26), nullable=False),
@@ -228,9 +261,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("workspace", "kind", "run_id", "check", "version", name="uq_cp_followups"),
     )
-    with op.batch_alter_table("cp_followups", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_cp_followups_state"), ["state"], unique=False)
-
+    op.create_index(op.f("ix_cp_followups_state"), "cp_followups", ["state"], unique=False)
     op.create_table(
         "cp_incidents",
         sa.Column("id", sa.String(length=26), nullable=False),
@@ -257,15 +288,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
-    with op.batch_alter_table("cp_incidents", schema=None) as batch_op:
-        batch_op.create_index(
-            "uq_cp_incidents_open",
-            ["workspace", "monitor", "cause"],
-            unique=True,
-            sqlite_where=sa.text("state <> 'closed'"),
-            postgresql_where=sa.text("state <> 'closed'"),
-        )
-
+    op.create_index(
+        "uq_cp_incidents_open",
+        "cp_incidents",
+        ["workspace", "monitor", "cause"],
+        unique=True,
+        sqlite_where=sa.text("state <> 'closed'"),
+        postgresql_where=sa.text("state <> 'closed'"),
+    )
     op.create_table(
         "cp_run_parts",
         sa.Column("run_id", sa.String(length=26), nullable=False),
@@ -298,9 +328,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("run_id", "place"),
     )
-    with op.batch_alter_table("cp_scores", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_cp_scores_detector_key"), ["detector_key"], unique=False)
-
+    op.create_index(op.f("ix_cp_scores_detector_key"), "cp_scores", ["detector_key"], unique=False)
     op.create_table(
         "cp_actions",
         sa.Column("id", sa.String(length=26), nullable=False),
@@ -319,6 +347,8 @@ def upgrade() -> None:
         sa.Column("measures", sa.Text(), nullable=False),
         sa.Column("from_version", sa.String(length=255), nullable=True),
         sa.Column("to_version", sa.String(length=255), nullable=True),
+        sa.Column("targets", sa.Text(), nullable=False),
+        sa.Column("proof_digest", sa.String(length=64), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("owner", sa.String(length=255), nullable=False),
         sa.Column("lease_expires", sa.DateTime(timezone=True), nullable=True),
@@ -329,6 +359,7 @@ def upgrade() -> None:
         sa.Column("planned_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("proposed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("moved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("served_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["incident_id"],
@@ -341,10 +372,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("workspace", "key", name="uq_cp_actions"),
     )
-    with op.batch_alter_table("cp_actions", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_cp_actions_incident_id"), ["incident_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_cp_actions_state"), ["state"], unique=False)
-
+    op.create_index(op.f("ix_cp_actions_incident_id"), "cp_actions", ["incident_id"], unique=False)
+    op.create_index(op.f("ix_cp_actions_state"), "cp_actions", ["state"], unique=False)
     op.create_table(
         "cp_alias_holdings",
         sa.Column("id", sa.String(length=26), nullable=False),
@@ -366,6 +395,7 @@ def upgrade() -> None:
     op.create_table(
         "cp_replays",
         sa.Column("action_id", sa.String(length=26), nullable=False),
+        sa.Column("version", sa.String(length=255), nullable=False),
         sa.Column("measure", sa.String(length=255), nullable=False),
         sa.Column("current", sa.Double(), nullable=False),
         sa.Column("candidate", sa.Double(), nullable=False),
@@ -385,7 +415,7 @@ def upgrade() -> None:
             ["action_id"],
             ["cp_actions.id"],
         ),
-        sa.PrimaryKeyConstraint("action_id", "measure"),
+        sa.PrimaryKeyConstraint("action_id", "version", "measure"),
     )
     op.create_table(
         "cp_transitions",
@@ -414,9 +444,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("workspace", "key", name="uq_cp_transitions"),
     )
-    with op.batch_alter_table("cp_transitions", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_cp_transitions_incident_id"), ["incident_id"], unique=False)
-
+    op.create_index(op.f("ix_cp_transitions_incident_id"), "cp_transitions", ["incident_id"], unique=False)
     op.create_table(
         "cp_deliveries",
         sa.Column("id", sa.String(length=26), nullable=False),
@@ -436,70 +464,53 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("workspace", "transition_id", "receiver", name="uq_cp_deliveries"),
     )
-    with op.batch_alter_table("cp_deliveries", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_cp_deliveries_state"), ["state"], unique=False)
+    op.create_index(op.f("ix_cp_deliveries_state"), "cp_deliveries", ["state"], unique=False)
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("cp_deliveries", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_cp_deliveries_state"))
-
+    op.drop_index(op.f("ix_cp_deliveries_state"), table_name="cp_deliveries")
     op.drop_table("cp_deliveries")
-    with op.batch_alter_table("cp_transitions", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_cp_transitions_incident_id"))
-
+    op.drop_index(op.f("ix_cp_transitions_incident_id"), table_name="cp_transitions")
     op.drop_table("cp_transitions")
     op.drop_table("cp_replays")
     op.drop_table("cp_alias_holdings")
-    with op.batch_alter_table("cp_actions", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_cp_actions_state"))
-        batch_op.drop_index(batch_op.f("ix_cp_actions_incident_id"))
-
+    op.drop_index(op.f("ix_cp_actions_state"), table_name="cp_actions")
+    op.drop_index(op.f("ix_cp_actions_incident_id"), table_name="cp_actions")
     op.drop_table("cp_actions")
-    with op.batch_alter_table("cp_scores", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_cp_scores_detector_key"))
-
+    op.drop_index(op.f("ix_cp_scores_detector_key"), table_name="cp_scores")
     op.drop_table("cp_scores")
     op.drop_table("cp_run_parts")
-    with op.batch_alter_table("cp_incidents", schema=None) as batch_op:
-        batch_op.drop_index(
-            "uq_cp_incidents_open",
-            sqlite_where=sa.text("state <> 'closed'"),
-            postgresql_where=sa.text("state <> 'closed'"),
-        )
-
+    op.drop_index(
+        "uq_cp_incidents_open",
+        table_name="cp_incidents",
+        sqlite_where=sa.text("state <> 'closed'"),
+        postgresql_where=sa.text("state <> 'closed'"),
+    )
     op.drop_table("cp_incidents")
-    with op.batch_alter_table("cp_followups", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_cp_followups_state"))
-
+    op.drop_index(op.f("ix_cp_followups_state"), table_name="cp_followups")
     op.drop_table("cp_followups")
-    with op.batch_alter_table("cp_findings", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_cp_findings_run_id"))
-
+    op.drop_index(op.f("ix_cp_findings_run_id"), table_name="cp_findings")
     op.drop_table("cp_findings")
     op.drop_table("cp_detector_states")
-    with op.batch_alter_table("cp_attachments", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_cp_attachments_run_id"))
-
+    op.drop_index(op.f("ix_cp_attachments_run_id"), table_name="cp_attachments")
     op.drop_table("cp_attachments")
+    op.drop_table("cp_versions")
     op.drop_table("cp_silences")
-    with op.batch_alter_table("cp_runs", schema=None) as batch_op:
-        batch_op.drop_index(
-            "uq_cp_runs_in_flight",
-            sqlite_where=sa.text("state = 'claimed'"),
-            postgresql_where=sa.text("state = 'claimed'"),
-        )
-
+    op.drop_index(
+        "uq_cp_runs_in_flight",
+        table_name="cp_runs",
+        sqlite_where=sa.text("state = 'claimed'"),
+        postgresql_where=sa.text("state = 'claimed'"),
+    )
     op.drop_table("cp_runs")
     op.drop_table("cp_references")
     op.drop_table("cp_monitors")
-    with op.batch_alter_table("cp_intents", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_cp_intents_state"))
-
+    op.drop_index(op.f("ix_cp_intents_state"), table_name="cp_intents")
     op.drop_table("cp_intents")
-    with op.batch_alter_table("cp_evidence", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_cp_evidence_kind"))
-
+    op.drop_table("cp_freezes")
+    op.drop_index(op.f("ix_cp_evidence_kind"), table_name="cp_evidence")
     op.drop_table("cp_evidence")
     op.drop_table("cp_configs")
+    op.drop_table("cp_chain_heads")
+    op.drop_table("cp_chain")
     op.drop_table("cp_alias_leases")
