@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from controlplane.domain.attribution import AGAINST_VERSION, Attributed, Attribution, Replay, attribute
@@ -13,14 +13,16 @@ from controlplane.domain.verdict import Finding
 
 
 class ActionState(StrEnum):
-    """The life of an action. Live: PLANNED, PROPOSED, ACCEPTED, MOVING, MOVED; the others are final."""
+    """The life of an action; what may follow what is `NEXT`."""
 
     PLANNED = "planned"
     PROPOSED = "proposed"
     ACCEPTED = "accepted"
     MOVING = "moving"
     MOVED = "moved"
+    UNDOING = "undoing"
     VERIFIED = "verified"
+    UNDONE = "undone"
     REFUSED = "refused"
     REJECTED = "rejected"
     EXPIRED = "expired"
@@ -28,9 +30,57 @@ class ActionState(StrEnum):
     FAILED = "failed"
 
 
-LIVE = frozenset(
-    {ActionState.PLANNED, ActionState.PROPOSED, ActionState.ACCEPTED, ActionState.MOVING, ActionState.MOVED}
-)
+_S = ActionState
+NEXT: Mapping[ActionState, frozenset[ActionState]] = {
+    _S.PLANNED: frozenset({_S.PROPOSED, _S.ACCEPTED, _S.REFUSED, _S.FAILED}),
+    _S.PROPOSED: frozenset({_S.ACCEPTED, _S.REJECTED, _S.EXPIRED, _S.REFUSED, _S.FAILED}),
+    _S.ACCEPTED: frozenset({_S.MOVING, _S.REFUSED, _S.FAILED}),
+    _S.MOVING: frozenset({_S.MOVED, _S.SUPERSEDED, _S.REFUSED, _S.FAILED}),
+    _S.MOVED: frozenset({_S.VERIFIED, _S.SUPERSEDED, _S.UNDOING, _S.FAILED}),
+    _S.UNDOING: frozenset({_S.UNDONE, _S.SUPERSEDED, _S.FAILED}),
+}
+"""The whole state machine: from each live state the states that may come next. A final state has none."""
+
+LIVE = frozenset(NEXT)
+
+
+class Step(StrEnum):
+    """What a move does next, by what the alias holds when it is read."""
+
+    WRITE = "write"
+    DONE = "done"
+    WAIT = "wait"
+    SUPERSEDED = "superseded"
+    LOST = "lost"
+
+
+SETTLES = timedelta(minutes=2)
+"""After so long a write that was begun has been made or never will be: 60 s until a writer gives up by itself, and the
+time within which the registry's client has its answer or gives up."""
+
+
+def on_holder(holder: str | None, from_version: str, to_version: str, begun: timedelta | None = None) -> Step:
+    """What a move from one version to another does when it reads `holder` (None: the alias is gone).
+
+    `begun` is how long ago this move said, in the store and before its one write, that it writes now; None: it did
+    not. A write is begun once: where its outcome was not seen (a crash, a time-out) and the alias holds the version to
+    leave, it was never made, or it was made and somebody took it back. Nobody can tell these apart, and to write
+    again would be a second move over somebody else's, so the move is LOST.
+
+    >>> [on_holder(holder, "2", "1").value for holder in ("2", "1", "3", None)]
+    ['write', 'superseded', 'superseded', 'superseded']
+    >>> [on_holder(holder, "2", "1", timedelta(seconds=5)).value for holder in ("2", "1", "3", None)]
+    ['wait', 'done', 'wait', 'wait']
+    >>> [on_holder(holder, "2", "1", SETTLES).value for holder in ("2", "1", "3", None)]
+    ['lost', 'done', 'superseded', 'superseded']
+    """
+    if begun is None:
+        return Step.WRITE if holder == from_version else Step.SUPERSEDED
+    if holder == to_version:
+        return Step.DONE
+    if begun < SETTLES:
+        return Step.WAIT
+    return Step.LOST if holder == from_version else Step.SUPERSEDED
 
 
 class Refusal(StrEnum):

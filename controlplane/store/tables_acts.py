@@ -33,7 +33,10 @@ class IntentRow(Row):
 
 
 class ActionRow(Row):
-    """A rollback, from its plan to its end. `targets` are the versions worth proving, best first; `to_version` won."""
+    """A rollback, from its plan to its end. `targets` are the versions worth proving, best first; `to_version` won.
+
+    `write_begun_at` is set right before the one write of the move in hand, or of its undoing.
+    """
 
     __tablename__ = "cp_actions"
     id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
@@ -63,6 +66,7 @@ class ActionRow(Row):
     approved_by: Mapped[str | None]
     planned_at: Mapped[datetime]
     proposed_at: Mapped[datetime | None]
+    write_begun_at: Mapped[datetime | None]
     moved_at: Mapped[datetime | None]
     served_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
