@@ -69,6 +69,7 @@ def open_app(
             observe=observe,
             stopping=stopping,
             now=now,
+            fleet=jobs.fleet,
         )
         try:
             yield context, problems

@@ -10,14 +10,17 @@ from controlplane.domain.monitor import (
     Budget,
     CheckSpec,
     Columns,
+    FreezeWindow,
     Guards,
     LateLabels,
     Limit,
     ModelRef,
     Monitor,
+    OnFailure,
     Reaction,
     RiskTier,
     Schedule,
+    Serving,
     SourceSpec,
     Tolerance,
 )
@@ -32,7 +35,9 @@ def read_monitor(text: str) -> Monitor:
     >>> checks = (CheckSpec("quality", "quality", limits=(Limit("missing", max=0.1),)),)
     >>> late, budget = LateLabels(timedelta(days=30)), Budget(1, timedelta(days=90))
     >>> one = Monitor("a", ModelRef("m", "prod"), SourceSpec("files"), Columns("at"), hourly, checks)
-    >>> one = replace(one, late_labels=late, budget=budget)
+    >>> weekend = FreezeWindow("0 18 * * 5", timedelta(hours=60), "nobody is there")
+    >>> guards, serving = Guards(on_failure=OnFailure.UNDO, freeze_windows=(weekend,)), Serving("http://localhost")
+    >>> one = replace(one, late_labels=late, budget=budget, guards=guards, serving=serving)
     >>> read_monitor(one.canonical()) == one
     True
     """
@@ -62,7 +67,8 @@ def read_monitor(text: str) -> Monitor:
                 for check in data["checks"]
             ),
             "tolerance": Tolerance(**data["tolerance"]),
-            "guards": Guards(**{name: timedelta(seconds=value) for name, value in data["guards"].items()}),
+            "guards": _guards(data["guards"]),
+            "serving": _serving(data["serving"]),
             "reaction": Reaction(data["reaction"]),
             "risk_tier": RiskTier(data["risk_tier"]),
             "rollback_targets": tuple(data["rollback_targets"]),
@@ -77,6 +83,19 @@ def _late(data: dict[str, Any] | None) -> LateLabels | None:
 
 def _budget(data: dict[str, Any] | None) -> Budget | None:
     return None if data is None else Budget(**data | {"per": timedelta(seconds=data["per"])})
+
+
+def _guards(data: dict[str, Any]) -> Guards:
+    spans = ("cooldown", "approval_expires", "most_moves_per")
+    windows = tuple(
+        FreezeWindow(**each | {"lasts": timedelta(seconds=each["lasts"])}) for each in data["freeze_windows"]
+    )
+    read = {name: timedelta(seconds=data[name]) for name in spans}
+    return Guards(**data | read | {"on_failure": OnFailure(data["on_failure"]), "freeze_windows": windows})
+
+
+def _serving(data: dict[str, Any] | None) -> Serving | None:
+    return None if data is None else Serving(**data | {"within": timedelta(seconds=data["within"])})
 
 
 def _source(data: dict[str, Any] | None) -> SourceSpec | None:

@@ -39,7 +39,15 @@ say; only `schema`, `model`, `source`, `columns`, `schedule` and `checks` are ma
     tolerance: {fails: 1, blind: 2, recover: 1}
     reaction: observe                      # observe, propose or rollback
     rollback_targets: ["1"]
-    guards: {cooldown: 1h, approval_expires: 1d}
+    guards:
+      cooldown: 1h
+      approval_expires: 1d
+      most_moves: 2                        # of the alias, without a person, in this time:
+      most_moves_per: 1d
+      on_failure: escalate                 # where the target fails too: escalate or undo
+      freeze_windows:                      # when the alias is not moved; cron in UTC
+        - {cron: "0 18 * * 5", for: 60h, why: nobody is there at weekends}
+    serving: {url: "https://serving.example.org/version", within: 60s}   # asked for its version after a move
     receivers: [log, oncall]               # from system.yaml; log always exists
 
 and `system.yaml`::
@@ -49,6 +57,11 @@ and `system.yaml`::
     receivers:
       oncall: {kind: webhook, url: "${ONCALL_URL}", secret: "${ONCALL_SECRET}"}
     defaults: {owner: ml-platform@example.org, receivers: [log]}
+    rollback:                              # over all jobs, without a person:
+      most_per_hour: 3                     # moves in an hour
+      blast_radius: {low: 5, medium: 3, high: 1}   # aliases of a risk tier moved and not yet verified
+      freeze_windows:                      # when nothing is moved
+        - {cron: "0 0 20 12 *", for: 14d, why: year-end freeze}
 
 Scalars are those of YAML 1.2: `no`, `on` and dates are text. `${VAR}` may stand only in options that bear secrets
 (those their `Params` keeps out of its repr). A monitor holds it unexpanded, since its canonical form is stored;

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from controlplane.config.forms import BudgetForm, CheckForm, DefaultsForm, JobForm, LateLabelsForm, ScheduleForm
+from controlplane.config.forms import (
+    BudgetForm,
+    CheckForm,
+    DefaultsForm,
+    FreezeWindowForm,
+    GuardsForm,
+    JobForm,
+    LateLabelsForm,
+    RollbackForm,
+    ScheduleForm,
+)
 from controlplane.config.kinds import find, make_params
 from controlplane.config.values import cron_of
 from controlplane.domain.monitor import (
     Budget,
     CheckSpec,
     Columns,
+    Fleet,
+    FreezeWindow,
     Guards,
     LateLabels,
     Limit,
     ModelRef,
     Monitor,
+    RiskTier,
     Schedule,
+    Serving,
     SourceSpec,
     Tolerance,
 )
@@ -46,7 +60,8 @@ def to_monitor(form: JobForm, data: Mapping[str, Any], name: str, workspace: str
         tolerance=Tolerance(**form.tolerance.model_dump()),
         reaction=form.reaction,
         rollback_targets=tuple(form.rollback_targets),
-        guards=Guards(form.guards.cooldown, form.guards.approval_expires),
+        guards=_guards(form.guards),
+        serving=Serving(form.serving.url, form.serving.within) if form.serving else None,
         receivers=tuple(defaults.receivers if form.receivers is None else form.receivers),
         owner=form.owner or defaults.owner,
         risk_tier=form.risk_tier,
@@ -65,6 +80,27 @@ def _budget(form: BudgetForm) -> Budget:
 
 def _late(form: LateLabelsForm) -> LateLabels:
     return LateLabels(form.wait, form.coverage, form.known_at)
+
+
+def to_fleet(form: RollbackForm) -> Fleet:
+    """What `system.yaml` says of automatic moves of all aliases."""
+    radius = {RiskTier(tier): most for tier, most in form.blast_radius.model_dump().items()}
+    return Fleet(form.most_per_hour, radius, _windows(form.freeze_windows))
+
+
+def _guards(form: GuardsForm) -> Guards:
+    return Guards(
+        form.cooldown,
+        form.approval_expires,
+        form.most_moves,
+        form.most_moves_per,
+        form.on_failure,
+        _windows(form.freeze_windows),
+    )
+
+
+def _windows(forms: Sequence[FreezeWindowForm]) -> tuple[FreezeWindow, ...]:
+    return tuple(FreezeWindow(form.cron, form.for_, form.why) for form in forms)
 
 
 def _schedule(form: ScheduleForm) -> Schedule:

@@ -9,21 +9,25 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from controlplane.config.lines import Wrong
-from controlplane.config.values import Cron, Duration, Every, Memory, Moment, Name, Span
+from controlplane.config.values import Cron, Duration, Every, Memory, Moment, Name, Span, Url
 from controlplane.domain.monitor import (
     Budget,
     CheckSpec,
+    Fleet,
     Guards,
     LateLabels,
     Monitor,
+    OnFailure,
     Reaction,
     RiskTier,
     Schedule,
+    Serving,
     Tolerance,
 )
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
+NoneOrMore = Annotated[int, Field(ge=0)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -157,6 +161,14 @@ class LateLabelsForm(Form):
     known_at: Text | None = Field(default=None, description="the column of the labels that says when each became known")
 
 
+class FreezeWindowForm(Form):
+    """A stretch of time that comes again, in which nothing is moved."""
+
+    cron: Cron = Field(description="when it begins: five fields, in UTC")
+    for_: Span = Field(alias="for", description="how long it lasts, such as 60h")
+    why: Text = Field(description="why nothing is moved then; a refused move says it")
+
+
 class GuardsForm(Form):
     """What holds an automatic move back."""
 
@@ -164,6 +176,21 @@ class GuardsForm(Form):
     approval_expires: Span = Field(
         default=_default(Guards, "approval_expires"), description="how long an approval may wait"
     )
+    most_moves: Count = Field(
+        default=_default(Guards, "most_moves"), description="so many moves of the alias are made without a person"
+    )
+    most_moves_per: Span = Field(default=_default(Guards, "most_moves_per"), description="in this time")
+    on_failure: OnFailure = Field(
+        default=_default(Guards, "on_failure"), description="what is done where the target fails too"
+    )
+    freeze_windows: list[FreezeWindowForm] = Field(default=[], description="when this alias is not moved")
+
+
+class ServingForm(Form):
+    """What serves the model, asked for its version after a move."""
+
+    url: Url = Field(description="where it answers with its version")
+    within: Span = Field(default=_default(Serving, "within"), description="how soon it must answer with the new one")
 
 
 class JobForm(Form):
@@ -196,6 +223,7 @@ class JobForm(Form):
         default=[], description="versions to go back to, best first, before alias history"
     )
     guards: GuardsForm = Field(default=GuardsForm(), description="what holds an automatic move back")
+    serving: ServingForm | None = Field(default=None, description="what serves the model, asked after a move")
     receivers: list[Text] | None = Field(
         default=None, description="who is told, by the names in system.yaml; 'log' exists"
     )
@@ -216,6 +244,27 @@ class DefaultsForm(Form):
     receivers: list[Text] = Field(default=["log"], description="who is told")
 
 
+class BlastRadiusForm(Form):
+    """How many aliases of each risk tier may be moved and not yet verified at a time; 0: none without a person."""
+
+    low: NoneOrMore = Field(default=Fleet().blast_radius[RiskTier.LOW], description="of models that can do little harm")
+    medium: NoneOrMore = Field(default=Fleet().blast_radius[RiskTier.MEDIUM], description="of those in between")
+    high: NoneOrMore = Field(default=Fleet().blast_radius[RiskTier.HIGH], description="of those that can do much")
+
+
+class RollbackForm(Form):
+    """What holds automatic moves of all aliases back."""
+
+    most_per_hour: NoneOrMore = Field(
+        default=_default(Fleet, "most_per_hour"),
+        description="so many moves are made in an hour; 0: none without a person",
+    )
+    blast_radius: BlastRadiusForm = Field(
+        default=BlastRadiusForm(), description="so many aliases may be moved and not yet verified, by risk tier"
+    )
+    freeze_windows: list[FreezeWindowForm] = Field(default=[], description="when nothing is moved")
+
+
 class SystemForm(Form):
     """What all jobs of a folder share: `system.yaml`."""
 
@@ -223,3 +272,4 @@ class SystemForm(Form):
     organization: str = Field(default="", description="whose report it is")
     receivers: dict[Name, ReceiverForm] = Field(default={}, description="ways to tell people, by name")
     defaults: DefaultsForm = Field(default=DefaultsForm(), description="for jobs that do not say so themselves")
+    rollback: RollbackForm = Field(default=RollbackForm(), description="what holds automatic moves of all aliases back")

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from controlplane.config.build import to_monitor
-from controlplane.config.forms import DefaultsForm, Form, JobForm, SystemForm
+from controlplane.config.build import to_fleet, to_monitor
+from controlplane.config.forms import DefaultsForm, Form, JobForm, RollbackForm, SystemForm
 from controlplane.config.kinds import check_options, check_secrets, find, secret_options
 from controlplane.config.lines import Document, Loc, Wrong
 from controlplane.config.report import Report
 from controlplane.config.rules import check_budget, check_checks, check_labels, check_receivers
 from controlplane.config.values import name_of
-from controlplane.domain.monitor import Monitor
+from controlplane.domain.monitor import Fleet, Monitor
 from controlplane.errors import ConfigError, Problem
 
 SYSTEM = "system"
@@ -43,6 +43,7 @@ class Jobs:
     receivers: Mapping[str, ReceiverSpec]
     folder: Path
     organization: str = ""
+    fleet: Fleet = field(default_factory=Fleet)
 
 
 def load_jobs(folder: Path, workspace: str = "default") -> Jobs:
@@ -77,7 +78,7 @@ def load_valid(folder: Path, workspace: str = "default") -> tuple[Jobs, tuple[Pr
         if form is not None and not report.problems:
             monitors.append(to_monitor(form, document.data, name, workspace, shared.defaults))
     receivers = {"log": ReceiverSpec("log", "log"), **shared.receivers}
-    return Jobs(tuple(monitors), receivers, folder.absolute(), shared.organization), tuple(problems)
+    return Jobs(tuple(monitors), receivers, folder.absolute(), shared.organization, shared.fleet), tuple(problems)
 
 
 def load_job(path: Path, folder: Path, name: str, workspace: str = "default") -> Monitor:
@@ -100,6 +101,7 @@ class _Shared:
     declared: frozenset[str] = frozenset()
     defaults: DefaultsForm = field(default_factory=DefaultsForm)
     organization: str = ""
+    fleet: Fleet = field(default_factory=Fleet)
     problems: tuple[Problem, ...] = ()
 
 
@@ -191,9 +193,18 @@ def _read_shared(paths: list[Path]) -> _Shared:
         name: ReceiverSpec(name, spec["kind"], {key: value for key, value in spec.items() if key != "kind"})
         for name, spec in sound.items()
     }
+    fleet = Fleet(unknown=f"{paths[0].name} has mistakes") if len(paths) > 1 else _fleet(paths[0], report, data)
     if form is None:
-        return _Shared(specs, declared, problems=report.problems)
-    return _Shared(specs, declared, form.defaults, form.organization, report.problems)
+        return _Shared(specs, declared, fleet=fleet, problems=report.problems)
+    return _Shared(specs, declared, form.defaults, form.organization, fleet, report.problems)
+
+
+def _fleet(path: Path, report: Report, data: Mapping[str, Any]) -> Fleet:
+    """The guards of the fleet, whatever else is wrong with the file; where they may be read wrongly, nothing moves."""
+    known = [item.alias or name for name, item in SystemForm.model_fields.items()]
+    if not data or report.touches(("rollback",)) or any(key not in known for key in data):
+        return Fleet(unknown=f"{path.name} has mistakes")
+    return to_fleet(RollbackForm.model_validate_json(json.dumps(data.get("rollback", {}))))
 
 
 def _name_of(path: Path, document: Document, report: Report) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSchema
@@ -150,6 +151,26 @@ def _every(value: object) -> timedelta:
 _DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": _DURATION, "examples": ["90s", "5m", "1h", "2d", "1w"]})
 _SPELL = PlainSerializer(spell)
 
+
+def address(value: str) -> str:
+    """Check where something answers: http or https, a host, and nobody's name or password.
+
+    >>> address("https://serving.example.org/version")
+    'https://serving.example.org/version'
+    """
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", value)
+        known = parts.port is None or parts.port > 0
+    except ValueError:
+        sound = known = False
+    if sound and "@" in parts.netloc:
+        raise Wrong("a user or password stands in the URL", "it must answer without one")
+    if not sound or not known:
+        raise Wrong(f"{value!r} is not an address", "write http://HOST/PATH or https://HOST/PATH")
+    return value
+
+
 Duration = Annotated[timedelta, PlainValidator(duration), _SPELL, _DURATION_SCHEMA]
 Span = Annotated[timedelta, PlainValidator(lambda value: _positive(duration(value))), _SPELL, _DURATION_SCHEMA]
 Every = Annotated[timedelta, PlainValidator(_every), _SPELL, _DURATION_SCHEMA]
@@ -161,4 +182,5 @@ Memory = Annotated[
 ]
 Moment = Annotated[datetime, PlainValidator(moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Cron = Annotated[str, PlainValidator(cron), WithJsonSchema({"type": "string", "examples": ["0 * * * *"]})]
+Url = Annotated[str, AfterValidator(address), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 Name = Annotated[str, AfterValidator(name_of), WithJsonSchema({"type": "string", "pattern": _NAME})]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
 from controlplane.domain.attribution import AGAINST_VERSION, Attributed, Attribution, Replay, attribute
-from controlplane.domain.monitor import Guards, Reaction, iso
+from controlplane.domain.monitor import Reaction
 from controlplane.domain.verdict import Finding
 
 
@@ -88,7 +88,11 @@ class Refusal(StrEnum):
 
     WORLD_CHANGED = "world_changed"
     NO_TARGET = "no_target"
+    FROZEN = "frozen"
+    FLAPPING = "flapping"
     COOLDOWN = "cooldown"
+    FLEET_CAP = "fleet_cap"
+    BLAST_RADIUS = "blast_radius"
     NOT_BETTER = "not_better"
     CANNOT_TELL = "cannot_tell"
     NOT_MEASURED = "not_measured"
@@ -120,7 +124,6 @@ class Past:
 
     rolled_back_from: Collection[str] = ()
     failing: Collection[str] = ()
-    last_move: datetime | None = None
 
 
 def plan_rollback(
@@ -129,14 +132,13 @@ def plan_rollback(
     failing: Sequence[Finding],
     replayable: Mapping[str, bool],
     past: Past,
-    guards: Guards,
     reaction: Reaction,
-    now: datetime,
 ) -> Plan | Refused | None:
     """The rollback that a failing run calls for, a refusal with its reason, or None where only watching was asked for.
 
     `earlier` holds the possible targets, best first: declared ones, then earlier holders of the alias, newest first.
-    `replayable` says for each failing check whether its measures depend on the model's version at all.
+    `replayable` says for each failing check whether its measures depend on the model's version at all. What speaks
+    against any move just now, whichever it is, are the guards (`domain.guards`).
     """
     if reaction is Reaction.OBSERVE or not failing:
         return None
@@ -152,9 +154,6 @@ def plan_rollback(
             Refusal.WORLD_CHANGED,
             f"only {checks} failed, and no replay can prove that another version would undo it",
         )
-    if past.last_move is not None and now < past.last_move + guards.cooldown:
-        until = past.last_move + guards.cooldown
-        return Refused(Refusal.COOLDOWN, f"the alias was moved at {iso(past.last_move)}; cooldown until {iso(until)}")
     barred = {
         version: "was rolled back from" if version in past.rolled_back_from else "has an open failure of its own"
         for version in earlier

@@ -179,12 +179,62 @@ class Tolerance:
     recover: int = 1
 
 
+class OnFailure(StrEnum):
+    """What is done about a rollback whose target fails too: tell people, or move the alias back."""
+
+    ESCALATE = "escalate"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeWindow:
+    """A stretch of time that comes again: from each `cron` slot (UTC) on, for so long, nothing is moved by us."""
+
+    cron: str
+    lasts: timedelta
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class Guards:
-    """What holds an automatic move back: time between two moves of one alias, and how long an approval may wait."""
+    """What holds an automatic move of one alias back.
+
+    `cooldown` is the time after a move of the alias, by us or by somebody who gave it back to an earlier version;
+    at most `most_moves` are made by us in the time `most_moves_per`. A proposal waits for `approval_expires`.
+    """
 
     cooldown: timedelta = timedelta(hours=1)
     approval_expires: timedelta = timedelta(days=1)
+    most_moves: int = 2
+    most_moves_per: timedelta = timedelta(days=1)
+    on_failure: OnFailure = OnFailure.ESCALATE
+    freeze_windows: tuple[FreezeWindow, ...] = ()
+
+
+def _blast_radius() -> dict[RiskTier, int]:
+    return {RiskTier.LOW: 5, RiskTier.MEDIUM: 3, RiskTier.HIGH: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What holds automatic moves of all aliases of a workspace back.
+
+    We move at most `most_per_hour` times in an hour, and at most `blast_radius` aliases of a risk tier may be moved and
+    not yet verified at a time. `unknown` says why all this could not be read (empty: it could): we move nothing then.
+    """
+
+    most_per_hour: int = 3
+    blast_radius: Mapping[RiskTier, int] = field(default_factory=_blast_radius)
+    freeze_windows: tuple[FreezeWindow, ...] = ()
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where what serves the model answers with its version, and how soon it has to answer with the new one."""
+
+    url: str
+    within: timedelta = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +304,7 @@ class Monitor:
     reaction: Reaction = Reaction.OBSERVE
     rollback_targets: tuple[str, ...] = ()
     guards: Guards = Guards()
+    serving: Serving | None = None
     receivers: tuple[str, ...] = ()
     owner: str = ""
     risk_tier: RiskTier = RiskTier.MEDIUM
@@ -262,12 +313,27 @@ class Monitor:
 
     def canonical(self) -> str:
         """The one JSON spelling of this monitor (sorted keys, ISO times, seconds), stored by digest with each run."""
-        return json.dumps({"schema": 1, **asdict(self)}, sort_keys=True, separators=(",", ":"), default=_plain)
+        return _canonical({"schema": 1, **asdict(self)})
 
     @property
     def digest(self) -> str:
         """SHA-256 of `canonical()`, in hexadecimal."""
         return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+    @property
+    def judged_by(self) -> str:
+        """SHA-256 of what judging depends on: who answers for a model, or what follows a failure, is not in it."""
+        judging = {name: value for name, value in asdict(self).items() if name not in _AFTER_JUDGING}
+        return hashlib.sha256(_canonical({"schema": 1, **judging}).encode()).hexdigest()
+
+
+_AFTER_JUDGING = frozenset(
+    {"guards", "owner", "reaction", "receivers", "risk_tier", "rollback_targets", "runbook", "serving"}
+)
+
+
+def _canonical(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
 
 
 def _plain(value: object) -> object:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from controlplane.domain.monitor import Monitor, SourceSpec
+from controlplane.domain.monitor import Fleet, Monitor, SourceSpec
 from controlplane.ports import Notifier, Source
 from controlplane.registry import Registry
 from controlplane.store import Store
@@ -34,6 +34,7 @@ class Context:
     observe: Callable[[str], None]
     stopping: Callable[[], bool]
     lease: timedelta
+    fleet: Fleet = field(default_factory=Fleet)
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{_TOKEN}")
 
     @property

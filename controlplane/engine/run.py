@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controlplane import ports
-from controlplane.domain.action import Refused, plan_rollback
+from controlplane.domain.action import Plan, Refused, plan_rollback
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.incident import Event, Severity, Transition, advance
-from controlplane.domain.monitor import Monitor, RunKind, Window
+from controlplane.domain.monitor import Monitor, Reaction, RunKind, Window
 from controlplane.domain.verdict import (
     BLIND,
     CheckResult,
@@ -21,7 +21,7 @@ from controlplane.domain.verdict import (
     Verdict,
     conclude,
 )
-from controlplane.engine import late, transitions
+from controlplane.engine import guarding, late, transitions
 from controlplane.engine.context import Context
 from controlplane.engine.judgement import decide
 from controlplane.engine.late import Again
@@ -132,7 +132,7 @@ def _record(
         seen.tenure.version,
         seen.tenure.number,
         seen.tenure.reference_digest,
-        monitor.digest,
+        monitor.judged_by,
     )
     with context.store.begin() as session:
         # Late labels of a version that is not in charge any more are evidence of the past, and call for nothing now.
@@ -182,10 +182,14 @@ def _react(
     replayable = {name: bool(ports.load("checks", kind).replayable) for name, kind in kinds.items()}
     registry_key = context.registry.key(monitor.model)
     past = actions.past_of(session, monitor, registry_key, [name for name, yes in replayable.items() if yes])
-    planned = plan_rollback(version, earlier, failing, replayable, past, monitor.guards, monitor.reaction, now)
+    planned = plan_rollback(version, earlier, failing, replayable, past, monitor.reaction)
     if planned is None:
         return
     cause = failing[0].check if isinstance(planned, Refused) else planned.check
+    if isinstance(planned, Plan):
+        # A proposal is there for a person to decide, whose word counts for more than what holds automatic moves back.
+        asks = monitor.reaction is Reaction.PROPOSE
+        planned = guarding.hold(context, session, monitor, now, version, approved=asks) or planned
     incident = known[cause]
     if not actions.wants_plan(session, monitor, incident.id, planned):
         return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
 from cronsim import CronSim
 
-from controlplane.domain.monitor import Schedule, Window
+from controlplane.domain.guards import Closed
+from controlplane.domain.monitor import FreezeWindow, Schedule, Window
 
 
 def due(schedule: Schedule, last_end: datetime | None, now: datetime) -> list[Window]:
@@ -38,6 +40,24 @@ def due(schedule: Schedule, last_end: datetime | None, now: datetime) -> list[Wi
 def next_due(schedule: Schedule, after: datetime) -> datetime:
     """When the next window after `after` will be due."""
     return next(CronSim(schedule.cron, after)) + schedule.delay
+
+
+def closed(windows: Sequence[FreezeWindow], now: datetime) -> list[Closed]:
+    """The freeze windows that are in force now: half-open, from a cron slot on.
+
+    >>> from datetime import UTC, timedelta
+    >>> weekends = FreezeWindow("0 18 * * 5", timedelta(days=2, hours=12), "nobody is there")
+    >>> [found.until.isoformat() for found in closed([weekends], datetime(2026, 1, 3, tzinfo=UTC))]
+    ['2026-01-05T06:00:00+00:00']
+    >>> closed([weekends], datetime(2026, 1, 5, 6, tzinfo=UTC))
+    []
+    """
+    found = []
+    for window in windows:
+        ends = next(CronSim(window.cron, _minute(now) + timedelta(minutes=1), reverse=True)) + window.lasts
+        if now < ends:
+            found.append(Closed(window.why, ends))
+    return found
 
 
 def _minute(moment: datetime) -> datetime:

@@ -45,7 +45,6 @@ def past_of(session: Session, monitor: Monitor, registry_key: str, replayable: S
     return Past(
         frozenset(str(row.from_version) for row in moved),
         frozenset(str(version) for version in failing),
-        max((row.moved_at for row in moved if row.moved_at is not None), default=None),
     )
 
 

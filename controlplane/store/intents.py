@@ -21,6 +21,8 @@ class IntentKind(StrEnum):
     SILENCE = "silence"
     APPROVE = "approve"
     REJECT = "reject"
+    FREEZE = "freeze"
+    UNFREEZE = "unfreeze"
 
 
 def store_intent(
@@ -33,7 +35,8 @@ def store_intent(
     now: datetime,
     until: datetime | None = None,
 ) -> str:
-    """Keep what a person asked for; returns the intent's id. `target` is the id of an incident or an action."""
+    """Keep what a person asked for; returns the intent's id. `target` is the id of an incident or an action, or
+    the name of a monitor."""
     row = IntentRow(
         id=new_id(),
         workspace=workspace,

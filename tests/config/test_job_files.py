@@ -21,13 +21,17 @@ from controlplane.config.values import cron_of, duration, spell
 from controlplane.domain.monitor import (
     CheckSpec,
     Columns,
+    Fleet,
+    FreezeWindow,
     Guards,
     Limit,
     ModelRef,
     Monitor,
+    OnFailure,
     Reaction,
     RiskTier,
     Schedule,
+    Serving,
     SourceSpec,
     Tolerance,
 )
@@ -83,7 +87,15 @@ def test_the_documented_job_is_this_monitor(write: Write) -> None:
             tolerance=Tolerance(1, 2, 1),
             reaction=Reaction.OBSERVE,
             rollback_targets=("1",),
-            guards=Guards(timedelta(hours=1), timedelta(days=1)),
+            guards=Guards(
+                timedelta(hours=1),
+                timedelta(days=1),
+                2,
+                timedelta(days=1),
+                OnFailure.ESCALATE,
+                (FreezeWindow("0 18 * * 5", timedelta(hours=60), "nobody is there at weekends"),),
+            ),
+            serving=Serving("https://serving.example.org/version", timedelta(seconds=60)),
             receivers=("log", "oncall"),
             owner="risk-team@example.org",
             risk_tier=RiskTier.MEDIUM,
@@ -92,6 +104,11 @@ def test_the_documented_job_is_this_monitor(write: Write) -> None:
         ),
     )
     assert jobs.organization == "Example Ltd"
+    assert jobs.fleet == Fleet(
+        3,
+        {RiskTier.LOW: 5, RiskTier.MEDIUM: 3, RiskTier.HIGH: 1},
+        (FreezeWindow("0 0 20 12 *", timedelta(days=14), "year-end freeze"),),
+    )
     assert jobs.receivers["oncall"].options == {"url": "${ONCALL_URL}", "secret": "${ONCALL_SECRET}"}
     assert jobs.receivers["log"].kind == "log"
     assert jobs.folder == Path.cwd() / "jobs"

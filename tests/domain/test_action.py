@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from controlplane.domain.action import Past, Plan, Refusal, Refused, accept, plan_rollback
 from controlplane.domain.attribution import Replay, compare
-from controlplane.domain.monitor import Guards, Reaction
+from controlplane.domain.monitor import Reaction
 from controlplane.domain.verdict import Finding, Measure, Outcome
 
-NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 REPLAYABLE = {"performance": True, "drift": False}
 FAILED = Finding("performance", Outcome.FAIL, "", "accuracy", version="3")
 DRIFTED = Finding("drift", Outcome.FAIL, "", "drift", version="3")
@@ -28,7 +26,7 @@ def planned(
     past: Past | None = None,
     reaction: Reaction = Reaction.ROLLBACK,
 ) -> Plan | Refused | None:
-    return plan_rollback(current, earlier, failing, REPLAYABLE, past or Past(), Guards(), reaction, NOW)
+    return plan_rollback(current, earlier, failing, REPLAYABLE, past or Past(), reaction)
 
 
 def test_the_best_earlier_version_is_planned_for_the_measures_that_failed() -> None:
@@ -62,11 +60,6 @@ def test_only_watching_plans_nothing(reaction: Reaction) -> None:
             Refusal.NO_TARGET,
             "version 2 was rolled back from; version 1 has an open failure of its own",
         ),
-        (
-            {"failing": [FAILED], "past": Past(last_move=NOW - timedelta(minutes=59))},
-            Refusal.COOLDOWN,
-            "the alias was moved at 2026-01-01T11:01:00Z; cooldown until 2026-01-01T12:01:00Z",
-        ),
     ],
 )
 def test_what_cannot_help_is_refused_with_its_reason(given: dict[str, Any], code: Refusal, said: str) -> None:
@@ -76,8 +69,8 @@ def test_what_cannot_help_is_refused_with_its_reason(given: dict[str, Any], code
     assert said in refused.why
 
 
-def test_a_barred_version_is_passed_over_and_the_cooldown_ends() -> None:
-    plan = planned([FAILED], past=Past(rolled_back_from=("2",), last_move=NOW - timedelta(hours=1)))
+def test_a_barred_version_is_passed_over() -> None:
+    plan = planned([FAILED], past=Past(rolled_back_from=("2",)))
     assert isinstance(plan, Plan)
     assert plan.to_version == "1"
 
