@@ -74,12 +74,20 @@ class RegistryError(ControlPlaneError):
     """The model registry could not be reached, or does not hold what was asked for."""
 
 
+class NotWritten(RegistryError):
+    """A move failed before its write: the alias is as it was."""
+
+
 class AliasMoved(RegistryError):
     """The alias did not hold the expected version when we looked: somebody else moved it."""
 
     def __init__(self, message: str, found: str | None) -> None:
         super().__init__(message)
         self.found = found
+
+
+class ProbeError(ControlPlaneError):
+    """The serving side could not be asked which version answers."""
 
 
 class DeliveryError(ControlPlaneError):

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from controlplane.domain.monitor import ModelRef
-from controlplane.errors import AliasMoved, RegistryError, masked
+from controlplane.errors import AliasMoved, NotWritten, RegistryError, masked
 
 EXPERIMENT = "controlplane"
 
@@ -59,10 +59,20 @@ class Registry:
 
     def holder(self, model: ModelRef) -> str:
         """The version that holds the alias; where there is none, the error names the aliases or models there are."""
-        version = self._held(model)
+        version = self.held(model)
         if version is None:
             raise self._no_alias(model)
         return version
+
+    def held(self, model: ModelRef) -> str | None:
+        """The version that holds the alias, or None where the model has no such alias (any more)."""
+        version: Any = None
+        with self._asking(f"{model}") as client, _absent() as absent:
+            version = client.get_model_version_by_alias(model.name, model.alias)
+        if absent:
+            self._aliases(model.name)
+            return None
+        return str(version.version)
 
     def versions(self, name: str) -> list[str]:
         """Every version of a model, oldest first; empty for a model that does not exist."""
@@ -101,7 +111,15 @@ class Registry:
         key = f"{_place(self.registry_uri)} {model}"
         return key if len(key) <= _KEY_LENGTH else f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
 
-    def move(self, model: ModelRef, expected: str, to: str) -> Move:
+    def tag(self, name: str, version: str, key: str, value: str | None) -> None:
+        """Set a tag of a version, or take it away (None); a tag that is not there is taken away in peace."""
+        with self._asking(f"tag {key!r} of version {version} of {name!r}") as client:
+            if value is not None:
+                client.set_model_version_tag(name, version, key, value)
+            elif key in client.get_model_version(name, version).tags:
+                client.delete_model_version_tag(name, version, key)
+
+    def move(self, model: ModelRef, expected: str, to: str, last: float | None = None) -> Move:
         """Set the alias to version `to` if it holds version `expected`, and read it back.
 
         MLflow has no compare-and-swap and stamps no time on an alias, so the promise is this much. A move that was
@@ -110,19 +128,26 @@ class Registry:
         made between our write and our read-back ends as AliasMoved too: our write was made, and theirs holds. Two
         of our own processes are kept apart by the lease around this call, not by this call.
 
-        Where RegistryError is raised, the write may or may not have been made: read the alias again.
+        `last` is the moment of `time.monotonic` after which no write begins: a process that was held up for so long may
+        have lost its lease. NotWritten is raised where the write was not even tried; of any other RegistryError the
+        write may or may not have been made: read the alias again.
         """
-        if not self.exists(model.name, to):
-            known = ", ".join(self.versions(model.name)) or "none"
-            raise RegistryError(f"{model.name!r} has no version {to} to move {model.alias!r} to; valid: {known}")
-        started = time.monotonic()
-        found = self._held(model)
+        try:
+            if not self.exists(model.name, to):
+                known = ", ".join(self.versions(model.name)) or "none"
+                raise NotWritten(f"{model.name!r} has no version {to} to move {model.alias!r} to; valid: {known}")
+            started = time.monotonic()
+            found = self.held(model)
+        except RegistryError as error:
+            raise NotWritten(str(error)) from None
         if found != expected:
             raise AliasMoved(f"{model} holds {_version(found)}, not version {expected}: somebody else moved it", found)
+        if last is not None and time.monotonic() > last:
+            raise NotWritten(f"{model} was not moved to version {to}: this process was held up for too long")
         with self._asking(f"{model} to be moved to version {to}") as client:
             client.set_registered_model_alias(model.name, model.alias, to)
         gap = time.monotonic() - started
-        found = self._held(model)
+        found = self.held(model)
         if found != to:
             raise AliasMoved(
                 f"{model} was moved to version {to}, and holds {_version(found)} now: somebody moved it right after us",
@@ -150,15 +175,6 @@ class Registry:
             raise RegistryError(f"{masked(uri)!r} is no artifact of ours; valid: runs:/RUN/NAME")
         with self._asking(f"artifact {uri!r}") as client:
             return Path(client.download_artifacts(match[1], match[2], str(into)))
-
-    def _held(self, model: ModelRef) -> str | None:
-        version: Any = None
-        with self._asking(f"{model}") as client, _absent() as absent:
-            version = client.get_model_version_by_alias(model.name, model.alias)
-        if absent:
-            self._aliases(model.name)
-            return None
-        return str(version.version)
 
     def _no_alias(self, model: ModelRef) -> RegistryError:
         aliases = self._aliases(model.name)

@@ -21,7 +21,9 @@ def _writable(place: Place) -> Store:
     return store
 
 
-def ask(place: Place, kind: IntentKind, target: str, author: str, why: str, lasts: timedelta | None = None) -> str:
+def ask(
+    place: Place, kind: IntentKind, target: str, author: str, why: str, lasts: timedelta | None = None, bound: str = ""
+) -> str:
     """Store an intent; returns its id. Raises StoreError where the database cannot be written."""
     now = datetime.now(UTC)
     store = _writable(place)
@@ -35,13 +37,23 @@ def ask(place: Place, kind: IntentKind, target: str, author: str, why: str, last
             why,
             now,
             None if lasts is None else now + lasts,
+            bound,
         )
 
 
 def form(
-    place: Place, key: str, choices: dict[str, IntentKind], target: str, lasts: bool = False, needs_why: bool = True
+    place: Place,
+    key: str,
+    choices: dict[str, IntentKind],
+    target: str,
+    lasts: bool = False,
+    needs_why: bool = True,
+    bound: str = "",
 ) -> None:
-    """A form that asks for a name and a reason, with one button for each choice; `lasts` asks for hours too."""
+    """A form that asks for a name and a reason, with one button for each choice; `lasts` asks for hours too.
+
+    `bound` is the digest of the proof that is on the screen: an approval counts for that one alone.
+    """
     with st.form(key, border=False):
         who, reason = st.columns([1, 2])
         author = who.text_input("Your name", key=f"{key} author", value=st.session_state.get("author", ""))
@@ -58,7 +70,7 @@ def form(
         return
     st.session_state["author"] = author.strip()
     try:
-        ask(place, pressed[0], target, author.strip(), why.strip(), timedelta(hours=hours) if lasts else None)
+        ask(place, pressed[0], target, author.strip(), why.strip(), timedelta(hours=hours) if lasts else None, bound)
     except StoreError as error:
         st.error(f"Nothing was stored: {error}")
         return

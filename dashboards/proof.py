@@ -25,16 +25,15 @@ def show(where: Place, rollback: Rollback, now: datetime) -> None:
                     {
                         "measure": replay.measure,
                         f"version {action.from_version} (failing)": words.number(replay.current),
-                        f"version {action.to_version} (candidate)": words.number(replay.candidate),
+                        "candidate": f"version {replay.version}",
+                        "with the candidate": words.number(replay.candidate),
                         "difference": words.number(replay.difference),
                         "95 % interval": words.interval(replay.low, replay.high),
                         "n": replay.n,
                         f"version {action.from_version} since the reference": _fall(
                             replay.own, replay.own_low, replay.own_high
                         ),
-                        f"version {action.to_version} since the reference": _fall(
-                            replay.other, replay.other_low, replay.other_high
-                        ),
+                        "candidate since the reference": _fall(replay.other, replay.other_low, replay.other_high),
                         "attribution": replay.attribution,
                     }
                     for replay in rollback.replays
@@ -48,7 +47,7 @@ def show(where: Place, rollback: Rollback, now: datetime) -> None:
         if rollback.waits:
             st.markdown("**Decide**: nothing moves before a person approves; without an answer the proposal runs out.")
             choices = {"Approve the rollback": IntentKind.APPROVE, "Reject it": IntentKind.REJECT}
-            intents.form(where, f"decide {action.id}", choices, action.id)
+            intents.form(where, f"decide {action.id}", choices, action.id, bound=action.proof_digest)
 
 
 def requests(asked: tuple[IntentRow, ...], now: datetime) -> None:
@@ -93,6 +92,7 @@ def _moments(action: ActionRow) -> list[tuple[str, datetime]]:
         ("planned", action.planned_at),
         ("proposed", action.proposed_at),
         ("moved", action.moved_at),
+        ("served", action.served_at),
         ("ended", action.ended_at),
     ]
     return [(word, at) for word, at in found if at is not None]

@@ -142,6 +142,7 @@ def show_rollback(rollback: Id, as_json: Json = False) -> None:
         (
             replay.measure,
             f"{replay.current:.4g}",
+            replay.version,
             f"{replay.candidate:.4g}",
             f"{replay.difference:.4g} ({replay.low:.4g} to {replay.high:.4g})",
             replay.n,
@@ -154,11 +155,12 @@ def show_rollback(rollback: Id, as_json: Json = False) -> None:
     heads = (
         "measure",
         "failing",
-        "candidate",
+        "target",
+        "with it",
         "difference",
         "n",
         "failing since reference",
-        "candidate",
+        "target",
         "attribution",
     )
     table("replay on the same rows", heads, cells)
@@ -184,10 +186,12 @@ def _decide(kind: str, rollback: str, by: str | None, why: str, as_json: bool) -
 
     with closing(open_store(settings())) as store, store.begin() as session:
         row = only(actions.find_action(session, store.workspace, rollback), "rollback", rollback)
-    _apply(kind, row.id, by, why, as_json)
+    _apply(kind, row.id, by, why, as_json, bound=row.proof_digest)
 
 
-def _apply(kind: str, target: str, by: str | None, why: str, as_json: bool, until: datetime | None = None) -> None:
+def _apply(
+    kind: str, target: str, by: str | None, why: str, as_json: bool, until: datetime | None = None, bound: str = ""
+) -> None:
     """Store the intent and have the engine apply it and what follows from it."""
     from controlplane.app import open_app
     from controlplane.engine import cycle
@@ -198,7 +202,9 @@ def _apply(kind: str, target: str, by: str | None, why: str, as_json: bool, unti
         with context.store.begin() as session:
             author = by or _you()
             asked = intents.IntentKind(kind)
-            intent = intents.store_intent(session, context.workspace, asked, target, author, why, context.now(), until)
+            intent = intents.store_intent(
+                session, context.workspace, asked, target, author, why, context.now(), until, bound
+            )
         cycle.begin(context)
         with context.store.begin() as session:
             row = intents.intent_of(session, intent)

@@ -83,6 +83,10 @@ def on_holder(holder: str | None, from_version: str, to_version: str, begun: tim
     return Step.LOST if holder == from_version else Step.SUPERSEDED
 
 
+MOST_TARGETS = 3
+"""How many targets one rollback tries: each replay costs a model opened and a stricter level for all."""
+
+
 class Refusal(StrEnum):
     """Why no rollback is made; a stable code beside the sentence."""
 
@@ -97,17 +101,25 @@ class Refusal(StrEnum):
     CANNOT_TELL = "cannot_tell"
     NOT_MEASURED = "not_measured"
     NOT_CURRENT = "not_current"
+    ARTEFACT_CHANGED = "artefact_changed"
+    NOT_LOADED = "not_loaded"
+    OTHER_SIGNATURE = "other_signature"
+    CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A rollback worth proving: from the failing version to one target, for these failing measures."""
+    """A rollback worth proving: from the failing version to one of the targets, best first, for these failing measures.
+
+    `needs_approval` says that every target was rolled back from before, so that a person has to agree.
+    """
 
     from_version: str
-    to_version: str
+    targets: tuple[str, ...]
     check: str
     measures: tuple[str, ...]
     why: str
+    needs_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +131,29 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """What the replay said of one target: its measures beside the failing version's, or why it is not safe to go to."""
+
+    version: str
+    replays: tuple[Replay, ...] = ()
+    unsafe: Refused | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A rollback that is proved: to this version, by this replay, in words."""
+
+    version: str
+    replay: Replay
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Past:
-    """What earlier actions and incidents say of the versions of this alias."""
+    """What earlier actions and incidents say of the versions of this alias.
+
+    `rolled_back_from` are those in quarantine: they come back only where nothing else is left, and a person agrees.
+    """
 
     rolled_back_from: Collection[str] = ()
     failing: Collection[str] = ()
@@ -154,48 +187,88 @@ def plan_rollback(
             Refusal.WORLD_CHANGED,
             f"only {checks} failed, and no replay can prove that another version would undo it",
         )
-    barred = {
-        version: "was rolled back from" if version in past.rolled_back_from else "has an open failure of its own"
-        for version in earlier
-        if version in past.rolled_back_from or version in past.failing
-    }
-    targets = [version for version in earlier if version != current and version not in barred]
+    possible = [version for version in dict.fromkeys(earlier) if version != current and version not in past.failing]
+    clean = [version for version in possible if version not in past.rolled_back_from]
+    targets = tuple((clean or possible)[:MOST_TARGETS])
     if not targets:
-        said = "; ".join(f"version {version} {why}" for version, why in barred.items() if version != current)
+        failing_too = [version for version in dict.fromkeys(earlier) if version in past.failing]
+        said = "; ".join(f"version {version} has an open failure of its own" for version in failing_too)
         return Refused(Refusal.NO_TARGET, f"no version to go back to: {said or 'no other version held the alias'}")
     check = provable[0].check
     measures = tuple(dict.fromkeys(finding.measure for finding in provable if finding.check == check))
-    why = f"version {current} failed {check} ({', '.join(measures)}); version {targets[0]} is the one to go back to"
-    return Plan(current, targets[0], check, measures, why)
+    named = f"version {targets[0]} is the one" if len(targets) == 1 else f"versions {', '.join(targets)} are those"
+    why = f"version {current} failed {check} ({', '.join(measures)}); {named} to go back to"
+    if not clean:
+        why += ", rolled back from before, so that a person has to agree"
+    return Plan(current, targets, check, measures, why, needs_approval=not clean)
 
 
-def accept(plan: Plan, replays: Sequence[Replay]) -> Replay | Refused:
-    """The replay that proves the rollback, or a refusal: as `attribute` has it, the target must be better.
+def accept(plan: Plan, proofs: Sequence[Proof]) -> Accepted | Refused:
+    """The target that its replay proves to be better, as `attribute` has it, or a refusal with its reason.
 
-    One measure of those that failed is enough, each held to the stricter level that their number asks for; none of
-    them may be better beyond doubt with the version in charge.
+    One measure of those that failed is enough for a target, each held to the stricter level that the number of measures
+    and targets asks for; none of them may be better beyond doubt with the version in charge. Of several proven targets
+    the plan's first wins, unless a later one's least improvement is more than the first's whole.
 
-    >>> plan = Plan("2", "1", "performance", ("accuracy",), "")
-    >>> accept(plan, [Replay("accuracy", 0.6, 0.8, -0.2, -0.25, -0.15, 900, False)]).candidate
-    0.8
-    >>> accept(plan, [Replay("accuracy", 0.6, 0.61, -0.01, -0.05, 0.03, 900, False)]).code
+    >>> plan = Plan("2", ("1",), "performance", ("accuracy",), "")
+    >>> accept(plan, [Proof("1", (Replay("accuracy", 0.6, 0.8, -0.2, -0.25, -0.15, 900, False),))]).version
+    '1'
+    >>> accept(plan, [Proof("1", (Replay("accuracy", 0.6, 0.61, -0.01, -0.05, 0.03, 900, False),))]).code
     <Refusal.CANNOT_TELL: 'cannot_tell'>
     """
-    if not replays:
-        return Refused(
-            Refusal.NOT_MEASURED, f"{', '.join(plan.measures)} could not be measured again with both versions"
-        )
-    said = [attribute(replay, plan.from_version, plan.to_version, len(replays)) for replay in replays]
+    among = sum(len(proof.replays) for proof in proofs)
+    said = [_one(plan, proof, among) for proof in proofs]
+    best: Accepted | None = None
+    for one in said:
+        if isinstance(one, Accepted) and (best is None or _surely_better(one.replay, best.replay)):
+            best = one
+    if best is not None:
+        return best
+    refused = [(proof.version, one) for proof, one in zip(proofs, said, strict=True) if isinstance(one, Refused)]
+    if not refused:
+        return Refused(Refusal.NOT_MEASURED, f"{', '.join(plan.measures)} could not be measured again")
+    code = min((one.code for _, one in refused), key=_TOLD.index)
+    if len(refused) == 1:
+        return Refused(code, refused[0][1].why)
+    return Refused(code, "; ".join(f"to version {version}: {one.why}" for version, one in refused))
+
+
+def _one(plan: Plan, proof: Proof, among: int) -> Accepted | Refused:
+    """What one target's replay says."""
+    if proof.unsafe is not None:
+        return proof.unsafe
+    if not proof.replays:
+        measures = ", ".join(plan.measures)
+        return Refused(Refusal.NOT_MEASURED, f"{measures} could not be measured again with both versions")
+    said = [attribute(replay, plan.from_version, proof.version, among) for replay in proof.replays]
     against = next((one for one in said if one.better), None)
     if against is not None:
         return Refused(Refusal.NOT_BETTER, f"version {plan.from_version} does better. {against.why}")
-    for replay, found in zip(replays, said, strict=True):
+    for replay, found in zip(proof.replays, said, strict=True):
         if found.attribution in AGAINST_VERSION:
-            return replay
+            return Accepted(proof.version, replay, found.why)
     return min((Refused(_code(found), found.why) for found in said), key=lambda refused: _TOLD.index(refused.code))
 
 
-_TOLD = [Refusal.WORLD_CHANGED, Refusal.NOT_BETTER, Refusal.CANNOT_TELL]
+def _surely_better(one: Replay, than: Replay) -> bool:
+    """Whether the least improvement of `one` is more than the improvement that `than` is estimated to make."""
+    if one.measure != than.measure:
+        return False
+    if one.higher_is_worse:
+        return one.low > than.difference
+    return one.high < than.difference
+
+
+_TOLD = [
+    Refusal.WORLD_CHANGED,
+    Refusal.NOT_BETTER,
+    Refusal.CANNOT_TELL,
+    Refusal.ARTEFACT_CHANGED,
+    Refusal.OTHER_SIGNATURE,
+    Refusal.NOT_LOADED,
+    Refusal.NOT_MEASURED,
+]
+"""Of several targets' refusals, the one that is told first."""
 
 
 def _code(found: Attributed) -> Refusal:

@@ -39,7 +39,9 @@ class Event(StrEnum):
     ROLLBACK_REFUSED = "rollback_refused"
     ROLLBACK_SUPERSEDED = "rollback_superseded"
     ROLLBACK_FAILED = "rollback_failed"
+    ROLLBACK_NOT_SERVED = "rollback_not_served"
     ROLLBACK_VERIFIED = "rollback_verified"
+    ROLLBACK_UNDONE = "rollback_undone"
     CLOSED = "closed"
 
 

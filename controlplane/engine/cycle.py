@@ -6,8 +6,8 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controlplane.domain.monitor import Monitor, RunKind, Window
-from controlplane.engine import alerting, followups, intents, late, references, rollback
+from controlplane.domain.monitor import Monitor, Reaction, RunKind, Window
+from controlplane.engine import alerting, followups, intents, late, references, rollback, versions
 from controlplane.engine.context import Context
 from controlplane.engine.look import see
 from controlplane.engine.run import Run, run_again, run_window
@@ -109,12 +109,14 @@ def settle(context: Context) -> None:
 
 
 def prepare(context: Context, monitor: Monitor) -> None:
-    """Build the reference of a version that is new: the alias's holder, or one whose rows the last window held."""
-    if monitor.reference is None:
-        return
+    """Keep what a new version is, and build its reference: of the alias's holder, or one whose rows were seen last."""
     try:
         holder, _ = see(context, monitor)
     except RegistryError:
+        return
+    if monitor.reaction is not Reaction.OBSERVE:
+        versions.note(context, monitor, [holder, *monitor.rollback_targets])
+    if monitor.reference is None:
         return
     with context.store.begin() as session:
         seen = runs.versions_without_reference(session, context.workspace, monitor.name)

@@ -9,6 +9,7 @@ from controlplane.domain.evidence import Evidence
 from controlplane.domain.incident import Event, Severity, Transition
 from controlplane.engine import transitions
 from controlplane.engine.context import Context
+from controlplane.engine.moving import expire
 from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.errors import LeaseLost
 from controlplane.store import Session, actions, incidents, intents, new_id, records
@@ -90,6 +91,12 @@ def _decide(context: Context, session: Session, intent: IntentRow, now: datetime
     if action.state != ActionState.PROPOSED:
         return f"rollback {action.id} is {action.state}, it waits for nobody", ""
     approved = intent.kind == IntentKind.APPROVE
+    monitor = context.monitors.get(action.monitor)
+    if approved and monitor is not None and now >= (action.proposed_at or now) + monitor.guards.approval_expires:
+        expire(session, monitor, action, now)
+        return f"the proposal of rollback {action.id} ran out after {monitor.guards.approval_expires}", ""
+    if approved and not action.proof_digest == intent.bound == actions.proof_digest(session, action):
+        return f"rollback {action.id} is not the one that was looked at any more; look at it again", ""
     to = ActionState.ACCEPTED if approved else ActionState.REJECTED
     said = f"{'approved' if approved else 'rejected'} by {intent.author}" + (f": {intent.why}" if intent.why else "")
     values = {"approved_by": intent.author} if approved else {"ended_at": now, "why": f"{action.why}; {said}"}

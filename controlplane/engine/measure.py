@@ -13,7 +13,7 @@ from controlplane.domain.monitor import Columns, Window
 from controlplane.domain.verdict import Measure, Score
 from controlplane.engine.freeze import read_table
 from controlplane.errors import CheckError, NotEnoughData
-from controlplane.models import open_model
+from controlplane.models import Fingerprint, fingerprint, open_model
 from controlplane.profiles import Profile, Reference
 from controlplane.profiles.calibration import LEAST_BLOCKS, calibrate
 from controlplane.profiles.scores import Statistic
@@ -31,6 +31,10 @@ class ModelPlace:
     def open(self) -> ports.Model:
         """The version, opened; raises CheckError."""
         return open_model(self.uri, self.version, self.tracking_uri, self.registry_uri)
+
+    def fingerprint(self) -> Fingerprint:
+        """What its artefacts and its signature are; raises CheckError."""
+        return fingerprint(self.uri, self.version, self.tracking_uri, self.registry_uri)
 
 
 @dataclass(frozen=True, slots=True)

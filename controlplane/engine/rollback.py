@@ -6,28 +6,23 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from controlplane import ports
-from controlplane.domain.action import ActionState, Plan, Refusal, Refused, accept
-from controlplane.domain.attribution import Replay, attribute, behind, compare
-from controlplane.domain.evidence import Evidence
-from controlplane.domain.incident import Event, Severity, Transition
-from controlplane.domain.monitor import ModelRef, Monitor, Reaction, Window
-from controlplane.domain.verdict import BLIND, Outcome
-from controlplane.engine import references, transitions
+from controlplane.domain.action import Accepted, ActionState, Plan, Proof, Refusal, Refused, accept
+from controlplane.domain.incident import Event, Severity
+from controlplane.domain.monitor import Monitor, Reaction, Window
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import Frozen
-from controlplane.engine.look import see, task_of
-from controlplane.engine.measure import measure
-from controlplane.engine.transitions import EVIDENCE_KEPT
-from controlplane.errors import AliasMoved, ControlPlaneError, LeaseLost
-from controlplane.store import Session, actions, records
-from controlplane.store.tables import IncidentRow, PartRow, RunRow
+from controlplane.engine.guarding import hold
+from controlplane.engine.moving import begin_move, expire, move, refuse
+from controlplane.engine.proof import prove
+from controlplane.engine.recovery import undo, verify
+from controlplane.engine.transitions import tell
+from controlplane.errors import ControlPlaneError, LeaseLost
+from controlplane.store import Session, actions
+from controlplane.store.tables import PartRow, RunRow
 from controlplane.store.tables_acts import ActionRow
-from controlplane.workers import Task
 
 MOST_ATTEMPTS = 5
 _log = logging.getLogger(__name__)
-_ALIAS_LEASE = timedelta(minutes=2)
 
 
 def advance(context: Context) -> int:
@@ -75,54 +70,64 @@ def _step(context: Context, row: ActionRow) -> bool:
     return (row.state, row.attempt) != before
 
 
-def _replay(context: Context, monitor: Monitor, row: ActionRow) -> None:
-    """Measure the failing measure again with both versions, and accept or refuse the rollback on that."""
-    proof, digest, error = _measure_both(context, monitor, row)
-    plan = Plan(row.from_version or "", row.to_version or "", row.check, tuple(row.measures.split(",")), row.why)
-    accepted = Refused(Refusal.NOT_MEASURED, f"the replay failed: {error}") if error else accept(plan, proof)
-    context.observe("replayed")
-    now = context.now()
-    with context.store.begin() as session:
-        actions.store_replays(session, row, proof, digest)
-        if isinstance(accepted, Refused):
-            why = f"no rollback: {accepted.why}"
-            told = actions.was_refused(session, row, accepted.code)
-            actions.step_action(session, row, ActionState.REFUSED, code=accepted.code.value, why=why, ended_at=now)
-            if not told:
-                _tell(session, monitor, row, Event.ROLLBACK_REFUSED, why, Severity.CRITICAL, context)
-        else:
-            why = attribute(accepted, plan.from_version, plan.to_version, len(proof)).why
-            if row.mode == Reaction.PROPOSE:
-                actions.step_action(session, row, ActionState.PROPOSED, why=why, proposed_at=now)
-                _tell(session, monitor, row, Event.ROLLBACK_PROPOSED, why, Severity.WARNING, context)
-            else:
-                actions.step_action(session, row, ActionState.ACCEPTED, why=why)
-    context.observe("accepted")
-
-
-def _measure_both(context: Context, monitor: Monitor, row: ActionRow) -> tuple[list[Replay], str, str]:
+def _prove(context: Context, monitor: Monitor, row: ActionRow) -> None:
+    """Measure the failing measure again with the targets, and accept or refuse the rollback on that."""
+    plan = Plan(
+        row.from_version or "", tuple(row.targets.split(",")), row.check, tuple(row.measures.split(",")), row.why
+    )
     with context.store.begin() as session:
         run = session.get_one(RunRow, row.run_id)
         part = session.get(PartRow, (row.run_id, row.from_version))
-    if part is None:
-        return [], "", f"run {row.run_id} kept no rows that version {row.from_version} answered"
-    frozen = Frozen(part.version, part.n_rows, part.sample_digest, part.sample_rate)
-    spec = next((check for check in monitor.checks if check.name == row.check), None)
-    if spec is None:
-        return [], part.sample_digest, f"the job of {monitor.name} has no check {row.check!r} any more"
-    reference = references.find(context, monitor, part.version)
-    window = Window(run.window_start, run.window_end)
-    task = task_of(context, monitor, window, run.seed, frozen, spec, [row.to_version or ""], reference, required=True)
-    result = context.workers.measure_all([Task(measure, (task,), spec.timeout, spec.memory)])[0]
-    if result.error or result.blind:
-        return [], part.sample_digest, result.error or str(result.blind)
-    wanted = row.measures.split(",")
-    specs = ports.load("checks", spec.kind).measures
-    worse = {name: specs[name].higher_is_worse for name in map(behind, wanted) if name in specs}
-    replays = compare(result.value.measures, wanted, part.version, worse)
-    # Where the candidate could not answer, the check says why beside its own measures.
-    said = {} if replays else dict.fromkeys(measure.detail for measure in result.value.measures if measure.detail)
-    return replays, part.sample_digest, "; ".join(said)
+    proofs: tuple[Proof, ...] = ()
+    if part is not None:
+        frozen = Frozen(part.version, part.n_rows, part.sample_digest, part.sample_rate)
+        window = Window(run.window_start, run.window_end)
+        proofs = prove(context, monitor, plan, window, run.seed, frozen)
+        accepted = accept(plan, proofs)
+    else:
+        why = f"run {row.run_id} kept no rows that version {row.from_version} answered"
+        accepted = Refused(Refusal.NOT_MEASURED, why)
+    context.observe("replayed")
+    with context.store.begin() as session:
+        if isinstance(accepted, Accepted):
+            asked = row.mode == Reaction.PROPOSE
+            held = hold(
+                context,
+                session,
+                monitor,
+                context.now(),
+                row.from_version,
+                accepted.version,
+                approved=asked,
+                action_id=row.id,
+            )
+            accepted = held or accepted
+        actions.store_proofs(session, row, proofs, "" if part is None else part.sample_digest)
+        _conclude(context, session, monitor, row, accepted)
+    context.observe("accepted")
+
+
+def _conclude(
+    context: Context, session: Session, monitor: Monitor, row: ActionRow, accepted: Accepted | Refused
+) -> None:
+    """Store what the proof comes to: a refusal, a proposal, or a move that may begin."""
+    now = context.now()
+    if isinstance(accepted, Refused):
+        refuse(session, monitor, row, accepted, now)
+        return
+    row.to_version = accepted.version
+    asked = row.mode == Reaction.PROPOSE
+    actions.step_action(
+        session,
+        row,
+        ActionState.PROPOSED if asked else ActionState.ACCEPTED,
+        to_version=accepted.version,
+        proof_digest=actions.proof_digest(session, row),
+        why=accepted.why,
+        proposed_at=now if asked else None,
+    )
+    if asked:
+        tell(session, monitor, row, Event.ROLLBACK_PROPOSED, accepted.why, Severity.WARNING, now)
 
 
 def _await_approval(context: Context, monitor: Monitor, row: ActionRow) -> None:
@@ -133,79 +138,7 @@ def _await_approval(context: Context, monitor: Monitor, row: ActionRow) -> None:
         if now < proposed + monitor.guards.approval_expires:
             actions.step_action(session, row, ActionState.PROPOSED)
             return
-        why = f"nobody approved it within {monitor.guards.approval_expires}"
-        actions.step_action(session, row, ActionState.EXPIRED, ended_at=now, why=f"{row.why}; {why}")
-        _tell(session, monitor, row, Event.ROLLBACK_REFUSED, why, Severity.CRITICAL, context)
-
-
-def _begin_move(context: Context, monitor: Monitor, row: ActionRow) -> None:
-    """Take the alias's lease and say, before anything is moved, that it is about to be."""
-    with context.store.begin() as session:
-        if not actions.take_alias_lease(
-            session, context.workspace, row.registry_key, row.id, context.now(), _ALIAS_LEASE
-        ):
-            actions.step_action(session, row, ActionState.ACCEPTED)
-            return
-        actions.step_action(session, row, ActionState.MOVING, release=False)
-    context.observe("moving")
-    _move(context, monitor, row)
-
-
-def _move(context: Context, monitor: Monitor, row: ActionRow) -> None:
-    """Move the alias, once: where it already holds the target, an earlier attempt of this action did it."""
-    model = ModelRef(row.model, row.alias)
-    expected, to = row.from_version or "", row.to_version or ""
-    with context.store.begin() as session:
-        if not actions.take_alias_lease(
-            session, context.workspace, row.registry_key, row.id, context.now(), _ALIAS_LEASE
-        ):
-            actions.step_action(session, row, ActionState.MOVING)
-            return
-    gap: float | None = None
-    try:
-        if context.registry.holder(model) != to:
-            gap = context.registry.move(model, expected, to).gap_seconds
-    except AliasMoved as error:
-        with context.store.begin() as session:
-            why = f"somebody else moved {model}: {error}"
-            actions.step_action(session, row, ActionState.SUPERSEDED, why=why, ended_at=context.now())
-            actions.free_alias_lease(session, context.workspace, row.registry_key, row.id, context.now())
-            _tell(session, monitor, row, Event.ROLLBACK_SUPERSEDED, why, Severity.CRITICAL, context)
-        return
-    context.observe("moved")
-    now = context.now()
-    text = f"{model} moved from version {expected} to version {to}: {row.why}"
-    made = Evidence("change_record", monitor.name, f"action:{row.id}", "MOVED", text, now, now + EVIDENCE_KEPT, to)
-    with context.store.begin() as session:
-        actions.step_action(session, row, ActionState.MOVED, moved_at=now, gap_seconds=gap)
-        actions.free_alias_lease(session, context.workspace, row.registry_key, row.id, now)
-        records.see_holder(session, context.workspace, row.registry_key, to, now, row.id)
-        records.store_evidence(session, context.workspace, [made])
-        _tell(session, monitor, row, Event.ROLLBACK_MADE, text, Severity.WARNING, context)
-    context.observe("move recorded")
-
-
-def _verify(context: Context, monitor: Monitor, row: ActionRow) -> None:
-    """Wait for the first window the target answered, and say whether it recovered."""
-    holder, _ = see(context, monitor)
-    now = context.now()
-    with context.store.begin() as session:
-        if holder != row.to_version:
-            why = f"version {holder} holds the alias before version {row.to_version} could prove itself"
-            actions.step_action(session, row, ActionState.SUPERSEDED, why=why, ended_at=now)
-            _tell(session, monitor, row, Event.ROLLBACK_SUPERSEDED, why, Severity.CRITICAL, context)
-            return
-        outcomes = {Outcome(found) for found in actions.outcomes_after_move(session, row)}
-        if Outcome.FAIL in outcomes:
-            why = f"version {row.to_version} fails {row.check} too"
-            actions.step_action(session, row, ActionState.FAILED, why=f"{row.why}; {why}", ended_at=now)
-            _tell(session, monitor, row, Event.ROLLBACK_FAILED, why, Severity.CRITICAL, context)
-        elif outcomes - BLIND:
-            why = f"version {row.to_version} answered a window within the limits of {row.check}"
-            actions.step_action(session, row, ActionState.VERIFIED, ended_at=now)
-            _tell(session, monitor, row, Event.ROLLBACK_VERIFIED, why, Severity.WARNING, context)
-        else:
-            actions.step_action(session, row, ActionState.MOVED)
+        expire(session, monitor, row, now)
 
 
 def _try_again(context: Context, monitor: Monitor, row: ActionRow, error: Exception) -> None:
@@ -214,9 +147,10 @@ def _try_again(context: Context, monitor: Monitor, row: ActionRow, error: Except
     now = context.now()
     with context.store.begin() as session:
         if attempt >= MOST_ATTEMPTS:
-            why = f"given up after {attempt} attempts: {error}"
+            unsure = "; whether the alias was moved was not seen" if row.write_begun_at is not None else ""
+            why = f"given up after {attempt} attempts: {error}{unsure}"
             actions.step_action(session, row, ActionState.FAILED, attempt=attempt, why=why, ended_at=now)
-            _tell(session, monitor, row, Event.ROLLBACK_FAILED, why, Severity.CRITICAL, context)
+            tell(session, monitor, row, Event.ROLLBACK_FAILED, why, Severity.CRITICAL, now)
         else:
             wait = timedelta(seconds=10 * 2**attempt)
             actions.step_action(
@@ -224,25 +158,11 @@ def _try_again(context: Context, monitor: Monitor, row: ActionRow, error: Except
             )
 
 
-def _tell(
-    session: Session,
-    monitor: Monitor,
-    row: ActionRow,
-    event: Event,
-    text: str,
-    severity: Severity,
-    context: Context,
-) -> None:
-    incident = session.get_one(IncidentRow, row.incident_id)
-    kept = Severity.CRITICAL if Severity(incident.severity) is Severity.CRITICAL else severity
-    told = Transition(incident.cause, event, text, kept, row.incident_id)
-    transitions.store(session, monitor, told, context.now(), row.run_id, row.id)
-
-
 _STEPS: dict[ActionState, Callable[[Context, Monitor, ActionRow], None]] = {
-    ActionState.PLANNED: _replay,
+    ActionState.PLANNED: _prove,
     ActionState.PROPOSED: _await_approval,
-    ActionState.ACCEPTED: _begin_move,
-    ActionState.MOVING: _move,
-    ActionState.MOVED: _verify,
+    ActionState.ACCEPTED: begin_move,
+    ActionState.MOVING: move,
+    ActionState.MOVED: verify,
+    ActionState.UNDOING: undo,
 }

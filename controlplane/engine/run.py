@@ -188,7 +188,7 @@ def _react(
     cause = failing[0].check if isinstance(planned, Refused) else planned.check
     if isinstance(planned, Plan):
         # A proposal is there for a person to decide, whose word counts for more than what holds automatic moves back.
-        asks = monitor.reaction is Reaction.PROPOSE
+        asks = planned.needs_approval or monitor.reaction is Reaction.PROPOSE
         planned = guarding.hold(context, session, monitor, now, version, approved=asks) or planned
     incident = known[cause]
     if not actions.wants_plan(session, monitor, incident.id, planned):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from controlplane.domain.evidence import Evidence
-from controlplane.domain.incident import Event, Transition
+from controlplane.domain.incident import Event, Severity, Transition
 from controlplane.domain.monitor import Monitor
 from controlplane.store import Session, incidents, records
 from controlplane.store.tables import IncidentRow
+from controlplane.store.tables_acts import ActionRow
 
 EVIDENCE_KEPT = timedelta(days=90)
 
@@ -31,6 +32,16 @@ def store(
         said = f"{transition.cause} was over {took} after it was opened"
         rows.append(_record("incident_time", monitor, incident, transition, said, now))
     records.store_evidence(session, monitor.workspace, rows)
+
+
+def tell(
+    session: Session, monitor: Monitor, action: ActionRow, event: Event, text: str, severity: Severity, now: datetime
+) -> None:
+    """Say in an action's incident what became of the action; an incident that is critical stays so."""
+    incident = session.get_one(IncidentRow, action.incident_id)
+    kept = Severity.CRITICAL if Severity(incident.severity) is Severity.CRITICAL else severity
+    told = Transition(incident.cause, event, text, kept, action.incident_id)
+    store(session, monitor, told, now, action.run_id, action.id)
 
 
 def _record(

@@ -29,10 +29,7 @@ def open_model(uri: str, version: str, tracking_uri: str, registry_uri: str | No
 
 @lru_cache(maxsize=_KEPT)
 def _load(uri: str, version: str, tracking_uri: str, registry_uri: str) -> Model:
-    from mlflow.models import Model as Description
-
-    folder = _folder(uri, tracking_uri, registry_uri)
-    described = Description.load(folder)
+    folder, described = describe(uri, tracking_uri, registry_uri)
     if "sklearn" in described.flavors:
         return _sklearn(version, folder, described)
     if "pytorch" in described.flavors:
@@ -40,14 +37,16 @@ def _load(uri: str, version: str, tracking_uri: str, registry_uri: str) -> Model
     return _pyfunc(version, folder, described)
 
 
-def _folder(uri: str, tracking_uri: str, registry_uri: str) -> str:
-    """The local folder of the version's artifacts, found without touching MLflow's process-wide URIs."""
+def describe(uri: str, tracking_uri: str, registry_uri: str) -> tuple[str, Any]:
+    """The local folder of a version's artifacts and its description, without touching MLflow's process-wide URIs."""
     from mlflow import MlflowClient
     from mlflow.artifacts import download_artifacts
+    from mlflow.models import Model as Description
 
     name, _, number = uri.removeprefix("models:/").rpartition("/")
     address = MlflowClient(tracking_uri, registry_uri).get_model_version_download_uri(name, number)
-    return str(download_artifacts(artifact_uri=address, tracking_uri=tracking_uri, registry_uri=registry_uri))
+    folder = str(download_artifacts(artifact_uri=address, tracking_uri=tracking_uri, registry_uri=registry_uri))
+    return folder, Description.load(folder)
 
 
 def _sklearn(version: str, folder: str, described: Any) -> Model:

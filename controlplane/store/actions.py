@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from sqlalchemy import exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from controlplane.domain.action import LIVE, ActionState, Past, Plan, Refusal, Refused
-from controlplane.domain.attribution import Replay, attribute
+from controlplane.domain.action import LIVE, NEXT, ActionState, Past, Plan, Proof, Refusal, Refused
+from controlplane.domain.attribution import attribute
 from controlplane.domain.incident import IncidentState
-from controlplane.domain.monitor import Monitor, RunKind
+from controlplane.domain.monitor import Monitor, Reaction, RunKind
 from controlplane.domain.verdict import BLIND, Measure
 from controlplane.errors import LeaseLost
 from controlplane.store.rows import new_id, won
 from controlplane.store.runs import Claim, natural_key
-from controlplane.store.tables import FindingRow, IncidentRow, PartRow, RunRow
-from controlplane.store.tables_acts import ActionRow, AliasLeaseRow, ReplayRow
-
-_WAITING = (ActionState.PLANNED, ActionState.ACCEPTED, ActionState.MOVING, ActionState.PROPOSED, ActionState.MOVED)
+from controlplane.store.tables import AttachmentRow, FindingRow, IncidentRow, PartRow, RunRow
+from controlplane.store.tables_acts import ActionRow, AliasLeaseRow, ReplayRow, VersionRow
 
 
 def past_of(session: Session, monitor: Monitor, registry_key: str, replayable: Sequence[str]) -> Past:
     """What earlier actions and open incidents say of this alias's versions."""
     moved = session.scalars(
-        select(ActionRow).where(
+        select(ActionRow)
+        .where(
             ActionRow.workspace == monitor.workspace,
             ActionRow.registry_key == registry_key,
             ActionRow.moved_at.is_not(None),
         )
+        .order_by(ActionRow.moved_at, ActionRow.id)
     ).all()
+    quarantined: dict[str, None] = {}
+    for row in moved:
+        # Whoever came back by a later move of ours was proved and agreed to anew.
+        quarantined.pop(str(row.to_version), None)
+        quarantined[str(row.from_version)] = None
     failing = session.scalars(
         select(IncidentRow.version).where(
             IncidentRow.workspace == monitor.workspace,
@@ -43,13 +50,16 @@ def past_of(session: Session, monitor: Monitor, registry_key: str, replayable: S
         )
     ).all()
     return Past(
-        frozenset(str(row.from_version) for row in moved),
+        frozenset(quarantined),
         frozenset(str(version) for version in failing),
     )
 
 
 def wants_plan(session: Session, monitor: Monitor, incident_id: str, planned: Plan | Refused) -> bool:
-    """Whether this plan is news: no action of the monitor is under way, and the same refusal was not just given."""
+    """Whether this plan is news: no action of the monitor is under way, and the same refusal was not just given.
+
+    After a no of a person, or a move that was undone, the incident is a person's: nothing more is planned for it.
+    """
     live = session.scalar(
         select(ActionRow.id).where(
             ActionRow.workspace == monitor.workspace,
@@ -64,7 +74,7 @@ def wants_plan(session: Session, monitor: Monitor, incident_id: str, planned: Pl
     ).first()
     if last is None:
         return True
-    if last.state == ActionState.REJECTED:
+    if last.state in (ActionState.REJECTED, ActionState.UNDONE):
         return False
     return not (isinstance(planned, Refused) and last.state == ActionState.REFUSED and last.code == planned.code)
 
@@ -112,7 +122,10 @@ def store_plan(
     if isinstance(planned, Refused):
         row.code, row.ended_at = planned.code.value, now
     else:
-        row.check, row.measures, row.to_version = planned.check, ",".join(planned.measures), planned.to_version
+        row.check, row.measures = planned.check, ",".join(planned.measures)
+        row.to_version, row.targets = planned.targets[0], ",".join(planned.targets)
+        if planned.needs_approval:
+            row.mode = Reaction.PROPOSE.value
     session.add(row)
     session.flush()
     return row
@@ -124,7 +137,7 @@ def claim_actions(
     """Take every live action whose lease is free, oldest first; each comes with a new fence."""
     query = (
         select(ActionRow)
-        .where(ActionRow.workspace == workspace, ActionRow.state.in_([state.value for state in _WAITING]))
+        .where(ActionRow.workspace == workspace, ActionRow.state.in_([state.value for state in LIVE]))
         .order_by(ActionRow.id)
     )
     taken = []
@@ -143,7 +156,12 @@ def claim_actions(
 
 
 def step_action(session: Session, row: ActionRow, to: ActionState, release: bool = True, **values: object) -> None:
-    """Move an action one state on, if this claim still holds it; raises LeaseLost, and nothing is stored."""
+    """Move an action one state on, if this claim still holds it; raises LeaseLost, and nothing is stored.
+
+    A step that `NEXT` does not know is a mistake of ours: ValueError.
+    """
+    if to.value != row.state and to not in NEXT[ActionState(row.state)]:
+        raise ValueError(f"an action that is {row.state} cannot become {to}")
     if release:
         values |= {"lease_expires": None, "owner": ""}
     if not won(
@@ -158,28 +176,68 @@ def step_action(session: Session, row: ActionRow, to: ActionState, release: bool
     row.state = to.value
 
 
-def store_replays(session: Session, row: ActionRow, replays: Sequence[Replay], sample_digest: str) -> None:
-    """Keep the proof: what both versions measured on the same rows. Numbers that are not finite prove nothing."""
-    for replay in replays:
-        found = attribute(replay, row.from_version or "", row.to_version or "", len(replays))
-        numbers = (replay.current, replay.candidate, replay.difference, replay.low, replay.high)
-        if not all(map(math.isfinite, numbers)):
-            continue
-        session.merge(
-            ReplayRow(
-                action_id=row.id,
-                version=row.to_version or "",
-                measure=replay.measure,
-                current=replay.current,
-                candidate=replay.candidate,
-                difference=replay.difference,
-                low=replay.low,
-                high=replay.high,
-                n=replay.n,
-                attribution=found.attribution.value,
-                **_fall("own", replay.own),
-                **_fall("other", replay.theirs),
-                sample_digest=sample_digest,
+def store_proofs(session: Session, row: ActionRow, proofs: Sequence[Proof], sample_digest: str) -> None:
+    """Keep what every target measured beside the failing version. Numbers that are not finite prove nothing."""
+    among = sum(len(proof.replays) for proof in proofs)
+    for proof in proofs:
+        for replay in proof.replays:
+            numbers = (replay.current, replay.candidate, replay.difference, replay.low, replay.high)
+            if not all(map(math.isfinite, numbers)):
+                continue
+            found = attribute(replay, row.from_version or "", proof.version, among)
+            session.merge(
+                ReplayRow(
+                    action_id=row.id,
+                    version=proof.version,
+                    measure=replay.measure,
+                    current=replay.current,
+                    candidate=replay.candidate,
+                    difference=replay.difference,
+                    low=replay.low,
+                    high=replay.high,
+                    n=replay.n,
+                    attribution=found.attribution.value,
+                    **_fall("own", replay.own),
+                    **_fall("other", replay.theirs),
+                    sample_digest=sample_digest,
+                )
+            )
+    session.flush()
+
+
+def proof_digest(session: Session, row: ActionRow) -> str:
+    """SHA-256 over what a person agrees to: this move of this alias, and the numbers that prove it."""
+    replays = session.scalars(
+        select(ReplayRow).where(ReplayRow.action_id == row.id).order_by(ReplayRow.version, ReplayRow.measure)
+    )
+    move = [row.id, row.registry_key, row.run_id, row.check, row.measures, row.from_version, row.to_version]
+    numbers = [
+        [one.version, one.measure, one.n, one.sample_digest]
+        + [repr(value) for value in (one.current, one.candidate, one.difference, one.low, one.high)]
+        for one in replays
+    ]
+    return sha256(json.dumps([move, numbers]).encode()).hexdigest()
+
+
+def versions_seen(session: Session, workspace: str, registry_key: str) -> dict[str, VersionRow]:
+    """What each version's artefacts were when it was first seen."""
+    query = select(VersionRow).where(VersionRow.workspace == workspace, VersionRow.registry_key == registry_key)
+    return {row.version: row for row in session.scalars(query)}
+
+
+def see_version(
+    session: Session, workspace: str, registry_key: str, version: str, digest: str, signature: str, now: datetime
+) -> None:
+    """Keep what a version is, unless somebody did so before: the first look counts."""
+    if session.get(VersionRow, (workspace, registry_key, version)) is None:
+        session.add(
+            VersionRow(
+                workspace=workspace,
+                registry_key=registry_key,
+                version=version,
+                digest=digest,
+                signature=signature,
+                seen_at=now,
             )
         )
 
@@ -232,6 +290,11 @@ def free_alias_lease(session: Session, workspace: str, registry_key: str, holder
 def replays_of(session: Session, action_id: str) -> list[ReplayRow]:
     """The proof of an action."""
     return list(session.scalars(select(ReplayRow).where(ReplayRow.action_id == action_id)))
+
+
+def snapshot_of(session: Session, action_id: str) -> AttachmentRow | None:
+    """The manifest of everything an action rests on, once it was kept."""
+    return session.scalars(select(AttachmentRow).where(AttachmentRow.kind == f"snapshot {action_id}")).first()
 
 
 def find_action(session: Session, workspace: str, prefix: str) -> list[ActionRow]:

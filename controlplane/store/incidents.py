@@ -106,6 +106,12 @@ def store_transition(
     return incident_id
 
 
+def was_told(session: Session, action_id: str, event: Event) -> bool:
+    """Whether this was said of an action before."""
+    query = select(TransitionRow.id).where(TransitionRow.action_id == action_id, TransitionRow.event == event.value)
+    return session.scalars(query.limit(1)).first() is not None
+
+
 def acknowledge(session: Session, incident: IncidentRow, author: str, now: datetime) -> bool:
     """Note that a person looks at an open incident; False where it is not open any more."""
     return won(

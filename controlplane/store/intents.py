@@ -34,9 +34,12 @@ def store_intent(
     why: str,
     now: datetime,
     until: datetime | None = None,
+    bound: str = "",
 ) -> str:
-    """Keep what a person asked for; returns the intent's id. `target` is the id of an incident or an action, or
-    the name of a monitor."""
+    """Keep what a person asked for; returns the intent's id. `target` is the id of an incident or action, or a monitor.
+
+    An approval is `bound` to the digest of the proof that its author was shown.
+    """
     row = IntentRow(
         id=new_id(),
         workspace=workspace,
@@ -47,6 +50,7 @@ def store_intent(
         until=until,
         state=STORED,
         at=now,
+        bound=bound,
     )
     session.add(row)
     session.flush()

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 
-SIBLINGS = {"store", "registry", "models", "workers", "executors", "rmf", "checks", "sources", "notifiers"}
+SIBLINGS = {"probe", "store", "registry", "models", "workers", "executors", "rmf", "checks", "sources", "notifiers"}
 BELOW = {"ports", "profiles", "domain", "errors"}
 MAY_IMPORT = {
     "domain": set(),
@@ -40,7 +40,7 @@ LIBRARIES = {
     "cronsim": ("engine", "config"),
     "evidently": ("engine.followups", "checks.evidently"),
     "fsspec": ("sources",),
-    "httpx": ("notifiers",),
+    "httpx": ("notifiers", "probe"),
     "jinja2": ("rmf",),
     "mlflow": ("registry", "models", "engine.followups", "demo"),
     "numpy": ("profiles", "ports", "checks", "models", "sources", "engine", "demo"),

@@ -16,8 +16,8 @@ import pytest
 
 from controlplane.checks.attack import EvasionParams
 from controlplane.checks.evasion import Evasion
-from controlplane.domain.action import Plan, accept
-from controlplane.domain.attribution import Replay, compare
+from controlplane.domain.action import Accepted, Plan, Proof, accept
+from controlplane.domain.attribution import compare
 from controlplane.domain.monitor import Columns, Window
 from controlplane.domain.verdict import Measure
 from controlplane.errors import CheckError, NotEnoughData
@@ -152,11 +152,9 @@ def test_the_plain_version_falls_to_the_attack_and_the_replay_proves_the_hardene
     assert gap.estimate == pytest.approx(parts[0] - parts[1])
     assert gap.n == 200
     worse = {name: spec.higher_is_worse for name, spec in Evasion.measures.items()}
-    proof = accept(
-        Plan("2", "1", "evasion", ("robust_accuracy",), ""),
-        compare(tuple(found.values()), ["robust_accuracy"], "2", worse),
-    )
-    assert isinstance(proof, Replay)
+    replays = compare(tuple(found.values()), ["robust_accuracy"], "2", worse)
+    proof = accept(Plan("2", ("1",), "evasion", ("robust_accuracy",), ""), [Proof("1", tuple(replays))])
+    assert isinstance(proof, Accepted)
     assert set(Evasion.measures) == {name for name, _ in found}
 
 

@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from controlplane.checks.performance import Performance, PerformanceParams
-from controlplane.domain.action import Plan, accept
-from controlplane.domain.attribution import Replay, compare
+from controlplane.domain.action import Accepted, Plan, Proof, accept
+from controlplane.domain.attribution import compare
 from controlplane.domain.monitor import Columns, Window
 from controlplane.domain.verdict import Measure
 from controlplane.errors import CheckError, NotEnoughData
@@ -138,9 +138,10 @@ def test_a_worse_version_is_compared_on_the_same_rows_and_the_replay_proves_the_
     assert found["log_loss_vs_previous", "2"].low > 0
     worse = {name: spec.higher_is_worse for name, spec in Performance.measures.items()}
     replays = compare(tuple(found.values()), ["accuracy_vs_baseline"], "2", worse)
-    proof = accept(Plan("2", "1", "performance", ("accuracy_vs_baseline",), ""), replays)
-    assert isinstance(proof, Replay)
-    assert (proof.measure, proof.difference) == ("accuracy", paired.estimate)
+    plan = Plan("2", ("1",), "performance", ("accuracy_vs_baseline",), "")
+    proof = accept(plan, [Proof("1", tuple(replays))])
+    assert isinstance(proof, Accepted)
+    assert (proof.replay.measure, proof.replay.difference) == ("accuracy", paired.estimate)
 
 
 def test_pairing_is_surer_than_two_samples_apart(tumours: Any) -> None:

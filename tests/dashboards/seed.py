@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from controlplane.domain.action import ActionState, Plan, Refusal, Refused
+from controlplane.domain.action import ActionState, Plan, Proof, Refusal, Refused
 from controlplane.domain.attribution import Replay, attribute
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.incident import Event, Severity, Transition
@@ -186,7 +186,7 @@ class Teller:
     def prove(self, row: ActionRow, replay: Replay) -> None:
         """Store the proof of an action."""
         with self.store.begin() as session:
-            actions.store_replays(session, row, [replay], "5a" * 32)
+            actions.store_proofs(session, row, [Proof("1", (replay,))], "5a" * 32)
 
     def attach(self, run_id: str, at: datetime) -> None:
         """Do the follow-up job: a report is attached to the run."""
@@ -309,7 +309,7 @@ def _insurance(teller: Teller) -> tuple[str, str, str]:
         if window == 6:
             opened = Transition("performance", Event.OPENED, failing["performance"].why, Severity.WARNING)
             performance = teller.change(INSURANCE, opened, at, claim.run_id, version=version)
-            plan = Plan("2", "1", "performance", ("accuracy",), "version 2 failed performance (accuracy)")
+            plan = Plan("2", ("1",), "performance", ("accuracy",), "version 2 failed performance (accuracy)")
             action = teller.plan(INSURANCE, plan, claim, performance, "2", at)
             fell = Measure("accuracy_vs_baseline", -0.147, 812, -0.187, -0.106, version="2")
             kept = Measure("accuracy_vs_baseline", -0.007, 812, -0.042, 0.028, version="1")
@@ -369,12 +369,14 @@ def _digits(teller: Teller) -> tuple[str, str, str]:
             why = next(finding.why for finding in findings if finding.outcome is Outcome.FAIL)
             opened = Transition("evasion", Event.OPENED, why, Severity.WARNING)
             evasion = teller.change(DIGITS, opened, at, claim.run_id, version=version)
-            plan = Plan("2", "1", "evasion", ("robust_accuracy",), "version 2 failed evasion (robust_accuracy)")
+            plan = Plan("2", ("1",), "evasion", ("robust_accuracy",), "version 2 failed evasion (robust_accuracy)")
             row = teller.plan(DIGITS, plan, claim, evasion, "2", at)
             replay = Replay("robust_accuracy", 0.083, 0.638, -0.555, -0.62, -0.487, 240, False)
             teller.prove(row, replay)
             proof = attribute(replay, "2", "1").why
-            teller.step(row, ActionState.PROPOSED, why=proof, proposed_at=at)
+            with teller.store.begin() as session:
+                digest = actions.proof_digest(session, row)
+            teller.step(row, ActionState.PROPOSED, why=proof, proposed_at=at, proof_digest=digest)
             proposed = Transition("evasion", Event.ROLLBACK_PROPOSED, proof, Severity.WARNING, evasion)
             teller.change(DIGITS, proposed, at, claim.run_id, row.id)
             proposal = row.id

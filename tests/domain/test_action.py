@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from controlplane.domain.action import Past, Plan, Refusal, Refused, accept, plan_rollback
+from controlplane.domain.action import (
+    LIVE,
+    NEXT,
+    Accepted,
+    ActionState,
+    Past,
+    Plan,
+    Proof,
+    Refusal,
+    Refused,
+    accept,
+    plan_rollback,
+)
 from controlplane.domain.attribution import Replay, compare
 from controlplane.domain.monitor import Reaction
 from controlplane.domain.verdict import Finding, Measure, Outcome
@@ -32,7 +44,7 @@ def planned(
 def test_the_best_earlier_version_is_planned_for_the_measures_that_failed() -> None:
     plan = planned([FAILED, replace(FAILED, measure="brier"), DRIFTED])
     assert isinstance(plan, Plan)
-    assert (plan.from_version, plan.to_version, plan.check) == ("3", "2", "performance")
+    assert (plan.from_version, plan.targets, plan.check) == ("3", ("2", "1"), "performance")
     assert plan.measures == ("accuracy", "brier")
 
 
@@ -56,9 +68,9 @@ def test_only_watching_plans_nothing(reaction: Reaction) -> None:
         ({"failing": [FAILED], "earlier": ()}, Refusal.NO_TARGET, "no other version held the alias"),
         ({"failing": [FAILED], "earlier": ("3",)}, Refusal.NO_TARGET, "no other version held the alias"),
         (
-            {"failing": [FAILED], "past": Past(rolled_back_from=("2",), failing=("1",))},
+            {"failing": [FAILED], "past": Past(rolled_back_from=("2",), failing=("1", "2"))},
             Refusal.NO_TARGET,
-            "version 2 was rolled back from; version 1 has an open failure of its own",
+            "version 2 has an open failure of its own; version 1 has an open failure of its own",
         ),
     ],
 )
@@ -72,21 +84,29 @@ def test_what_cannot_help_is_refused_with_its_reason(given: dict[str, Any], code
 def test_a_barred_version_is_passed_over() -> None:
     plan = planned([FAILED], past=Past(rolled_back_from=("2",)))
     assert isinstance(plan, Plan)
-    assert plan.to_version == "1"
+    assert (plan.targets, plan.needs_approval) == (("1",), False)
+
+
+def test_where_only_rolled_back_versions_are_left_a_person_has_to_agree() -> None:
+    plan = planned([FAILED], past=Past(rolled_back_from=("2", "1")))
+    assert isinstance(plan, Plan)
+    assert (plan.targets, plan.needs_approval) == (("2", "1"), True)
+    assert "a person has to agree" in plan.why
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_a_target_is_the_first_that_nothing_speaks_against(seed: int) -> None:
+def test_the_targets_are_those_that_nothing_speaks_against_in_their_order(seed: int) -> None:
     generator = random.Random(seed)
     versions = "12345"
     earlier = tuple(generator.choices(versions, k=generator.randint(0, 6)))
     past = Past(generator.sample(versions, 2), generator.sample(versions, generator.randint(0, 3)))
-    barred = {*past.rolled_back_from, *past.failing, "3"}
     answer = planned([FAILED], earlier=earlier, past=past)
-    possible = [version for version in earlier if version not in barred]
+    possible = [version for version in dict.fromkeys(earlier) if version not in {*past.failing, "3"}]
+    clean = [version for version in possible if version not in past.rolled_back_from]
     if possible:
         assert isinstance(answer, Plan)
-        assert answer.to_version == possible[0]
+        assert list(answer.targets) == (clean or possible)[:3]
+        assert answer.needs_approval is (not clean)
     else:
         assert isinstance(answer, Refused)
         assert answer.code is Refusal.NO_TARGET
@@ -107,7 +127,11 @@ def replay(difference: float, low: float, high: float, higher_is_worse: bool = F
     return Replay("accuracy", 0.7, 0.7 - difference, difference, low, high, 500, higher_is_worse, margin=margin)
 
 
-PLAN = Plan("3", "2", "performance", ("accuracy",), "")
+PLAN = Plan("3", ("2",), "performance", ("accuracy",), "")
+
+
+def proved(*replays: Replay, by: str = "2") -> list[Proof]:
+    return [Proof(by, replays)]
 
 
 @pytest.mark.parametrize(
@@ -126,8 +150,8 @@ PLAN = Plan("3", "2", "performance", ("accuracy",), "")
     ],
 )
 def test_the_target_must_be_better_beyond_more_than_its_interval(proof: Replay, code: Refusal | None) -> None:
-    answer = accept(PLAN, [proof])
-    assert answer == proof if code is None else isinstance(answer, Refused)
+    answer = accept(PLAN, proved(proof))
+    assert isinstance(answer, Accepted if code is None else Refused)
     if isinstance(answer, Refused):
         assert answer.code is code
         assert "same 500 rows" in answer.why
@@ -136,7 +160,7 @@ def test_the_target_must_be_better_beyond_more_than_its_interval(proof: Replay, 
 def test_a_change_of_the_world_is_refused_by_its_name() -> None:
     same = replay(0.01, -0.02, 0.04)
     fell = Measure("accuracy_vs_baseline", -0.2, 500, -0.25, -0.15)
-    answer = accept(PLAN, [replace(same, own=fell, theirs=fell)])
+    answer = accept(PLAN, proved(replace(same, own=fell, theirs=fell)))
     assert isinstance(answer, Refused)
     assert answer.code is Refusal.WORLD_CHANGED
     assert answer.why.startswith("world changed: on the same 500 rows")
@@ -144,8 +168,10 @@ def test_a_change_of_the_world_is_refused_by_its_name() -> None:
 
 def test_of_several_measures_the_one_that_proves_the_target_better_is_named() -> None:
     unclear, proof = replay(-0.1, -0.21, 0.01), replace(replay(0.1, 0.05, 0.15, True), measure="brier")
-    assert accept(PLAN, [unclear, proof]) == proof
-    refused = accept(PLAN, [unclear, replace(unclear, measure="f1")])
+    accepted = accept(PLAN, proved(unclear, proof))
+    assert isinstance(accepted, Accepted)
+    assert accepted.replay == proof
+    refused = accept(PLAN, proved(unclear, replace(unclear, measure="f1")))
     assert isinstance(refused, Refused)
     assert "accuracy is 0.7 with version 3 and 0.8 with version 2" in refused.why
     assert "-0.1, -0.21 to 0.01" in refused.why
@@ -153,13 +179,53 @@ def test_of_several_measures_the_one_that_proves_the_target_better_is_named() ->
 
 def test_the_more_measures_failed_the_more_each_has_to_prove() -> None:
     near = replay(-0.10, -0.1535, -0.0465)
-    assert accept(PLAN, [near]) == near
-    assert isinstance(accept(PLAN, [near, *(replace(near, measure=f"m{n}") for n in range(9))]), Refused)
+    assert isinstance(accept(PLAN, proved(near)), Accepted)
+    assert isinstance(accept(PLAN, proved(near, *(replace(near, measure=f"m{n}") for n in range(9)))), Refused)
+
+
+def test_the_more_targets_are_tried_the_more_each_has_to_prove() -> None:
+    near = replay(-0.10, -0.1535, -0.0465)
+    others = [Proof(str(n), (replay(-0.01, -0.2, 0.2),)) for n in range(4, 13)]
+    assert isinstance(accept(PLAN, [*proved(near), *others]), Refused)
+
+
+def test_of_proven_targets_the_first_wins_unless_another_is_surely_better() -> None:
+    first, alike, far = replay(-0.1, -0.14, -0.06), replay(-0.12, -0.16, -0.08), replay(-0.2, -0.22, -0.18)
+    chosen = accept(PLAN, [Proof("2", (first,)), Proof("1", (alike,))])
+    assert isinstance(chosen, Accepted)
+    assert chosen.version == "2"
+    chosen = accept(PLAN, [Proof("2", (first,)), Proof("1", (far,))])
+    assert isinstance(chosen, Accepted)
+    assert chosen.version == "1"
+    assert "with version 3 and 0.9 with version 1" in chosen.why
+
+
+def test_an_unsafe_target_is_passed_over_and_told_where_none_is_safe() -> None:
+    unsafe = Proof("2", unsafe=Refused(Refusal.ARTEFACT_CHANGED, "its artefacts changed"))
+    chosen = accept(PLAN, [unsafe, *proved(replay(-0.1, -0.14, -0.06), by="1")])
+    assert isinstance(chosen, Accepted)
+    assert chosen.version == "1"
+    refused = accept(PLAN, [unsafe])
+    assert refused == unsafe.unsafe
+    both = accept(PLAN, [unsafe, *proved(replay(0.1, 0.06, 0.14), by="1")])
+    assert isinstance(both, Refused)
+    assert both.code is Refusal.NOT_BETTER
+    assert both.why.startswith("to version 2: its artefacts changed; to version 1: version 3 does better")
+
+
+@pytest.mark.parametrize("state", ActionState)
+def test_from_every_live_state_a_final_one_can_be_reached_and_from_no_final_one_anything(state: ActionState) -> None:
+    reached, seen = {state}, set[ActionState]()
+    while reached - seen:
+        seen |= reached
+        reached = {after for one in reached for after in NEXT.get(one, ())}
+    assert any(one not in LIVE for one in seen)
+    assert state in LIVE or seen == {state}
 
 
 def test_a_target_that_is_worse_by_another_failed_measure_is_refused() -> None:
     proof, against = replay(-0.1, -0.15, -0.05), replace(replay(0.1, 0.06, 0.14), measure="f1")
-    answer = accept(PLAN, [proof, against])
+    answer = accept(PLAN, proved(proof, against))
     assert isinstance(answer, Refused)
     assert answer.code is Refusal.NOT_BETTER
     assert answer.why.startswith("version 3 does better.")
@@ -167,13 +233,14 @@ def test_a_target_that_is_worse_by_another_failed_measure_is_refused() -> None:
 
 @pytest.mark.parametrize("worse", [False, True])
 def test_an_interval_that_is_no_number_proves_nothing(worse: bool) -> None:
-    assert isinstance(accept(PLAN, [replay(0.0, math.nan, math.nan, worse)]), Refused)
+    assert isinstance(accept(PLAN, proved(replay(0.0, math.nan, math.nan, worse))), Refused)
 
 
 def test_nothing_measured_again_proves_nothing() -> None:
-    answer = accept(PLAN, [])
-    assert isinstance(answer, Refused)
-    assert answer.code is Refusal.NOT_MEASURED
+    for nothing in ([], proved()):
+        answer = accept(PLAN, nothing)
+        assert isinstance(answer, Refused)
+        assert answer.code is Refusal.NOT_MEASURED
 
 
 def test_a_replay_is_read_from_the_measures_of_both_versions() -> None:

@@ -29,7 +29,8 @@ def events(context: Context) -> list[str]:
 
 def ask(context: Context, kind: IntentKind, target: str) -> None:
     with context.store.begin() as session:
-        intents.store_intent(session, "default", kind, target, "ann", "asked", context.now())
+        bound = actions.find_action(session, "default", target)[0].proof_digest
+        intents.store_intent(session, "default", kind, target, "ann", "asked", context.now(), bound=bound)
 
 
 def regress(world: World, context: Context) -> None:

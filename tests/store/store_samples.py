@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from controlplane.domain.action import Plan, Refusal, Refused
+from controlplane.domain.action import NEXT, ActionState, Plan, Refusal, Refused
 from controlplane.domain.incident import Event, Severity, Transition
 from controlplane.domain.monitor import CheckSpec, Columns, ModelRef, Monitor, Reaction, RunKind, Schedule, SourceSpec
 from controlplane.domain.monitor import Window as Window
@@ -107,14 +107,29 @@ def opened(
     return incidents.store_transition(session, watched, transition, now, run_id, version=version)
 
 
-PLAN = Plan("2", "1", "performance", ("accuracy",), "version 2 failed")
+PLAN = Plan("2", ("1",), "performance", ("accuracy",), "version 2 failed")
 REFUSED = Refused(Refusal.WORLD_CHANGED, "the inputs changed")
 
 
 def planned(
-    session: Session, watched: Monitor, hour: int = 0, plan: Plan | Refused = PLAN, cause: str = "performance"
+    session: Session,
+    watched: Monitor,
+    hour: int = 0,
+    plan: Plan | Refused = PLAN,
+    cause: str = "performance",
+    current: str = "2",
 ) -> ActionRow:
-    """A recorded run of version 2, its incident, and what was planned for it."""
-    run = recorded(session, watched, hour, version="2")
-    incident = opened(session, watched, run.run_id, cause, "2")
-    return actions.store_plan(session, watched, plan, run, incident, KEY, "2", T0)
+    """A recorded run of the version in charge, its incident, and what was planned for it."""
+    run = recorded(session, watched, hour, version=current)
+    known = incidents.open_incidents(session, watched.workspace, watched.name)
+    incident = known[cause].id if cause in known else opened(session, watched, run.run_id, cause, current)
+    return actions.store_plan(session, watched, plan, run, incident, KEY, current, T0)
+
+
+def led(session: Session, row: ActionRow, to: ActionState, **values: object) -> None:
+    """Take an action to a state the shortest way there is; the values come with the last step."""
+    ways = {ActionState(row.state): [ActionState(row.state)]}
+    while to not in ways:
+        ways = {after: [*way, after] for at, way in ways.items() for after in NEXT.get(at, ())} | ways
+    for state in ways[to][1:]:
+        actions.step_action(session, row, state, **(values if state is to else {"release": False}))

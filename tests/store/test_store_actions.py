@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from store_samples import HOUR, KEY, LEASE, PLAN, REFUSED, T0, monitor, nobody_gone, opened, planned, recorded
+from store_samples import HOUR, KEY, LEASE, PLAN, REFUSED, T0, led, monitor, nobody_gone, opened, planned, recorded
 
-from controlplane.domain.action import ActionState, Refusal, Refused
+from controlplane.domain.action import ActionState, Proof, Refusal, Refused
 from controlplane.domain.attribution import Replay
 from controlplane.domain.incident import Event, Severity, Transition
 from controlplane.domain.monitor import RunKind
@@ -70,7 +71,7 @@ def test_an_action_of_the_dead_is_taken_over_and_its_old_owner_is_out(store: Sto
     with pytest.raises(LeaseLost, match="was taken over"), store.begin() as session:
         transition = Transition("performance", Event.ROLLBACK_MADE, "moved", Severity.WARNING, slow.incident_id)
         incidents.store_transition(session, SCORER, transition, T0, slow.run_id, slow.id)
-        actions.step_action(session, slow, ActionState.MOVED, moved_at=T0)
+        led(session, slow, ActionState.MOVED, moved_at=T0)
     with store.begin() as session:
         row = session.get_one(ActionRow, slow.id)
         assert (row.state, row.owner, row.moved_at) == ("planned", "second", None)
@@ -83,10 +84,10 @@ def test_a_step_frees_the_action_for_the_next_process_unless_it_is_kept(store: S
         planned(session, SCORER)
         [row] = take(session)
     with store.begin() as session:
-        actions.step_action(session, row, ActionState.MOVING, release=False, gap_seconds=0.006)
+        led(session, row, ActionState.MOVING, release=False, gap_seconds=0.006)
         assert take(session, "second") == []
     with store.begin() as session:
-        actions.step_action(session, row, ActionState.MOVED, moved_at=T0)
+        led(session, row, ActionState.MOVED, moved_at=T0)
         [next_row] = take(session, "second")
         assert (next_row.state, next_row.owner, next_row.gap_seconds) == ("moved", "second", 0.006)
 
@@ -108,7 +109,7 @@ def test_an_action_that_ended_is_nobodys_to_take(store: Store, state: ActionStat
     with store.begin() as session:
         planned(session, SCORER)
         [row] = take(session)
-        actions.step_action(session, row, state, ended_at=T0)
+        led(session, row, state, ended_at=T0)
         assert take(session, now=T0 + HOUR) == []
 
 
@@ -166,29 +167,40 @@ def test_a_refusal_is_news_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize("state", FINAL)
-def test_after_an_action_ended_another_is_wanted_unless_a_person_said_no(store: Store, state: ActionState) -> None:
+def test_after_an_action_ended_another_is_wanted_unless_the_incident_is_a_persons(
+    store: Store, state: ActionState
+) -> None:
     with store.begin() as session:
         row = planned(session, SCORER)
-        actions.step_action(session, row, state, ended_at=T0)
-        assert actions.wants_plan(session, SCORER, row.incident_id, PLAN) is (state is not ActionState.REJECTED)
+        led(session, row, state, ended_at=T0)
+        wanted = state not in (ActionState.REJECTED, ActionState.UNDONE)
+        assert actions.wants_plan(session, SCORER, row.incident_id, PLAN) is wanted
+
+
+def test_a_version_that_came_back_by_a_later_move_is_no_longer_in_quarantine(store: Store) -> None:
+    with store.begin() as session:
+        led(session, planned(session, SCORER), ActionState.MOVED, moved_at=T0 + HOUR)
+        back = planned(session, SCORER, 1, replace(PLAN, from_version="1", targets=("2",)), current="1")
+        assert actions.past_of(session, SCORER, KEY, []).rolled_back_from == {"2"}
+        led(session, back, ActionState.MOVED, moved_at=T0 + 2 * HOUR)
+        assert actions.past_of(session, SCORER, KEY, []).rolled_back_from == {"1"}
 
 
 def test_the_past_tells_what_was_rolled_back_from_and_what_fails_by_itself(store: Store) -> None:
     with store.begin() as session:
         moved = planned(session, SCORER)
-        actions.step_action(session, moved, ActionState.MOVED, moved_at=T0 + HOUR)
-        actions.step_action(session, moved, ActionState.VERIFIED)
+        led(session, moved, ActionState.MOVED, moved_at=T0 + HOUR)
+        led(session, moved, ActionState.VERIFIED)
         still = planned(session, SCORER, 1, cause="evasion")
-        actions.step_action(session, still, ActionState.SUPERSEDED)
+        led(session, still, ActionState.SUPERSEDED)
         drifted = opened(session, SCORER, still.run_id, "drift", "3")
     with store.begin() as session:
         past = actions.past_of(session, SCORER, KEY, ["performance", "evasion"])
         assert past.rolled_back_from == {"2"}
         assert past.failing == {"2"}
-        assert past.last_move == T0 + HOUR
         assert actions.past_of(session, SCORER, KEY, ["drift"]).failing == {"3"}
         other = actions.past_of(session, SCORER, "another alias", ["performance"])
-        assert (other.rolled_back_from, other.last_move) == (set(), None)
+        assert other.rolled_back_from == set()
         closed = Transition("drift", Event.CLOSED, "well", Severity.WARNING, drifted)
         incidents.store_transition(session, SCORER, closed, T0, still.run_id)
         assert actions.past_of(session, SCORER, KEY, ["drift"]).failing == set()
@@ -201,7 +213,7 @@ def test_a_proof_is_kept_once_and_holds_only_finite_numbers(store: Store) -> Non
     with store.begin() as session:
         row = planned(session, SCORER)
         for _ in range(2):
-            actions.store_replays(session, row, [good, broken], "d" * 64)
+            actions.store_proofs(session, row, [Proof("1", (good, broken))], "d" * 64)
             session.flush()
     with store.begin() as session:
         [kept] = actions.replays_of(session, row.id)
@@ -212,7 +224,7 @@ def test_a_proof_is_kept_once_and_holds_only_finite_numbers(store: Store) -> Non
 
 def moved_action(session: Session) -> ActionRow:
     row = planned(session, SCORER)
-    actions.step_action(session, row, ActionState.MOVED, moved_at=T0)
+    led(session, row, ActionState.MOVED, moved_at=T0)
     return row
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store_samples import HOUR, KEY, LEASE, PLAN, T0, claim, monitor, nobody_gone, opened, planned, recorded
+from store_samples import HOUR, KEY, LEASE, PLAN, T0, claim, led, monitor, nobody_gone, opened, planned, recorded
 
 from controlplane.domain.action import ActionState
 from controlplane.domain.evidence import Evidence
@@ -24,7 +24,7 @@ def test_the_same_window_is_run_in_each_workspace(store: Store) -> None:
 def test_nothing_of_one_workspace_is_seen_from_another(store: Store) -> None:
     with store.begin() as session:
         action = planned(session, MINE)
-        actions.step_action(session, action, ActionState.MOVED, moved_at=T0)
+        led(session, action, ActionState.MOVED, moved_at=T0)
         records.store_monitor(session, MINE, T0)
         seen = Evidence("drift", "scorer", f"run:{action.run_id}", "PASS", "still", T0, T0 + HOUR)
         records.store_evidence(session, "mine", [seen])
@@ -45,7 +45,7 @@ def test_nothing_of_one_workspace_is_seen_from_another(store: Store) -> None:
         assert actions.find_action(session, "theirs", "") == []
         assert actions.claim_actions(session, "theirs", "first", T0, LEASE, nobody_gone) == []
         past = actions.past_of(session, THEIRS, KEY, ["performance"])
-        assert (past.rolled_back_from, past.failing, past.last_move) == (set(), set(), None)
+        assert (past.rolled_back_from, past.failing) == (set(), set())
         assert actions.wants_plan(session, THEIRS, "none", PLAN)
         assert actions.take_alias_lease(session, "theirs", KEY, "other", T0, LEASE)
         assert records.evidence_of(session, "theirs") == []

@@ -1,0 +1,56 @@
+"""What a version is: a digest over its artefacts, and the signature it promises."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controlplane.models.failures import failures_of
+from controlplane.models.registered import describe
+
+_WRITTEN_BY_DOWNLOADS = Path("registered_model_meta")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A version's artefacts by SHA-256, and its inputs and outputs in one spelling; empty where it states none."""
+
+    digest: str
+    signature: str
+
+
+def fingerprint(uri: str, version: str, tracking_uri: str, registry_uri: str | None = None) -> Fingerprint:
+    """Digest every artefact of `models:/name/3` and read its signature, without loading it; raises CheckError.
+
+    The digest covers each file's path and bytes in the order of the paths, so that it is the same wherever the
+    artefacts lie; what MLflow adds to a download is left out. Call it in a worker: MLflow is imported.
+    """
+    with failures_of(version, f"reading the artefacts of {uri}"):
+        folder, described = describe(uri, tracking_uri, registry_uri or tracking_uri)
+        return Fingerprint(digest_of(Path(folder)), _spelling(described.signature))
+
+
+def digest_of(folder: Path) -> str:
+    """SHA-256 over the paths and bytes of all files in a folder, in hexadecimal."""
+    whole = hashlib.sha256()
+    files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    files.pop(_WRITTEN_BY_DOWNLOADS, None)
+    for place, path in sorted(files.items()):
+        name = place.as_posix().encode()
+        whole.update(len(name).to_bytes(8, "big") + name + path.stat().st_size.to_bytes(8, "big"))
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                whole.update(chunk)
+    return whole.hexdigest()
+
+
+def _spelling(signature: Any) -> str:
+    if signature is None:
+        return ""
+    said = signature.to_dict()
+    parts = {name: json.loads(said[name]) for name in ("inputs", "outputs") if said.get(name)}
+    return json.dumps(parts, sort_keys=True)
