@@ -59,6 +59,15 @@ SETTLES = timedelta(minutes=2)
 time within which the registry's client has its answer or gives up."""
 
 
+def may_land(begun: timedelta | None) -> bool:
+    """Whether a write that was begun so long ago (None: never) may still be made; until then no move ends for that.
+
+    >>> [may_land(begun) for begun in (None, timedelta(seconds=5), SETTLES)]
+    [False, True, False]
+    """
+    return begun is not None and begun < SETTLES
+
+
 def on_holder(holder: str | None, from_version: str, to_version: str, begun: timedelta | None = None) -> Step:
     """What a move from one version to another does when it reads `holder` (None: the alias is gone).
 
@@ -78,7 +87,7 @@ def on_holder(holder: str | None, from_version: str, to_version: str, begun: tim
         return Step.WRITE if holder == from_version else Step.SUPERSEDED
     if holder == to_version:
         return Step.DONE
-    if begun < SETTLES:
+    if may_land(begun):
         return Step.WAIT
     return Step.LOST if holder == from_version else Step.SUPERSEDED
 

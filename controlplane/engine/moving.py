@@ -86,8 +86,7 @@ def write_once(
             actions.step_action(session, row, state)
             return Step.WAIT, None
     holder = context.registry.held(model)
-    begun = None if row.write_begun_at is None else now - row.write_begun_at
-    step, gap = on_holder(holder, expected, to, begun), None
+    step, gap = on_holder(holder, expected, to, since_write(row, now)), None
     if step is Step.WRITE:
         with context.store.begin() as session:
             now = context.now()
@@ -115,6 +114,11 @@ def write_once(
         if row.state != state.value:
             actions.free_alias_lease(session, context.workspace, row.registry_key, row.id, now)
     return step, gap
+
+
+def since_write(row: ActionRow, now: datetime) -> timedelta | None:
+    """How long ago the write of the move in hand was begun; None where it was not."""
+    return None if row.write_begun_at is None else now - row.write_begun_at
 
 
 def record(

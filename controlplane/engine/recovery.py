@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from controlplane.domain.action import ActionState, Refused, Step
+from controlplane.domain.action import ActionState, Refused, Step, may_land
 from controlplane.domain.incident import Event, Severity
 from controlplane.domain.monitor import ModelRef, Monitor
 from controlplane.domain.verdict import BLIND, Outcome
 from controlplane.engine.context import Context
 from controlplane.engine.guarding import hold
 from controlplane.engine.look import see
-from controlplane.engine.moving import fail, record, supersede, write_once
+from controlplane.engine.moving import fail, record, since_write, supersede, write_once
 from controlplane.engine.quarantine import mark
 from controlplane.engine.transitions import tell
 from controlplane.errors import ProbeError
@@ -65,8 +65,14 @@ def _served(context: Context, monitor: Monitor, row: ActionRow) -> tuple[datetim
 
 
 def _not_recovered(context: Context, session: Session, monitor: Monitor, row: ActionRow, now: datetime) -> None:
-    """The target fails too: a person has to look, or the move is undone where the job says so and no freeze holds."""
+    """The target fails too: a person has to look, or the move is undone where the job says so and no freeze holds.
+
+    A move that was found made before the registry answered is undone only once its write cannot come after that.
+    """
     why = f"version {row.to_version} fails {row.check} too"
+    if monitor.guards.on_failure == UNDO and may_land(since_write(row, now)):
+        actions.step_action(session, row, ActionState.MOVED)
+        return
     if monitor.guards.on_failure == UNDO and _frozen(context, session, monitor, row, now) is None:
         actions.step_action(session, row, ActionState.UNDOING, why=f"{row.why}; {why}", write_begun_at=None)
         return

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from controlplane.domain.action import Accepted, ActionState, Plan, Proof, Refusal, Refused, accept
+from controlplane.domain.action import Accepted, ActionState, Plan, Proof, Refusal, Refused, accept, may_land
 from controlplane.domain.incident import Event, Severity
 from controlplane.domain.monitor import Monitor, Reaction, Window
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import Frozen
 from controlplane.engine.guarding import hold
-from controlplane.engine.moving import begin_move, expire, move, refuse
+from controlplane.engine.moving import begin_move, expire, move, refuse, since_write
 from controlplane.engine.proof import prove
 from controlplane.engine.recovery import undo, verify
 from controlplane.engine.transitions import tell
@@ -142,11 +142,14 @@ def _await_approval(context: Context, monitor: Monitor, row: ActionRow) -> None:
 
 
 def _try_again(context: Context, monitor: Monitor, row: ActionRow, error: Exception) -> None:
-    """Keep the step for later, with a longer wait each time; after the last attempt the action has failed."""
+    """Keep the step for later, with a longer wait each time; after the last attempt the action has failed.
+
+    One whose write may still be made has not: it would be made after the action's end.
+    """
     attempt = row.attempt + 1
     now = context.now()
     with context.store.begin() as session:
-        if attempt >= MOST_ATTEMPTS:
+        if attempt >= MOST_ATTEMPTS and not may_land(since_write(row, now)):
             unsure = "; whether the alias was moved was not seen" if row.write_begun_at is not None else ""
             why = f"given up after {attempt} attempts: {error}{unsure}"
             actions.step_action(session, row, ActionState.FAILED, attempt=attempt, why=why, ended_at=now)
