@@ -34,6 +34,14 @@ def open_registry(settings: Settings) -> Registry:
     return Registry(settings.tracking_uri, settings.registry_uri, str(settings.home / "artifacts"))
 
 
+def known_monitors(settings: Settings) -> frozenset[str]:
+    """The monitors that sound job files name; none where there are no such files."""
+    try:
+        return frozenset(monitor.name for monitor in load_valid(settings.jobs, settings.workspace)[0].monitors)
+    except ConfigError:
+        return frozenset()
+
+
 @contextmanager
 def open_app(
     settings: Settings,

@@ -10,7 +10,18 @@ from typing import Annotated
 
 import typer
 
-from controlplane.cli.show import Json, ago, console, only, print_json, row_of, settings, table
+from controlplane.cli.show import (
+    Json,
+    ago,
+    console,
+    frozen,
+    only,
+    print_frozen,
+    print_json,
+    row_of,
+    settings,
+    table,
+)
 
 Id = Annotated[str, typer.Argument(help="The id, or as much of its beginning as is unique.")]
 By = Annotated[str | None, typer.Option(help="Who decides; default: you.")]
@@ -115,9 +126,11 @@ def list_rollbacks(as_json: Json = False) -> None:
 
     with closing(open_store(settings())) as store, store.begin() as session:
         rows = actions.find_action(session, store.workspace, "")
+        held = frozen(session, store.workspace)
     if as_json:
-        print_json({"rollbacks": [row_of(row) for row in rows]})
+        print_json({"rollbacks": [row_of(row) for row in rows], "freezes": held})
         return
+    print_frozen(held)
     cells = [
         (row.id, row.state, f"{row.model}@{row.alias}", row.from_version, row.to_version, ago(row.planned_at), row.why)
         for row in rows
@@ -200,7 +213,7 @@ def _apply(
 
     with open_app(settings()) as (context, _):
         with context.store.begin() as session:
-            author = by or _you()
+            author = by or you()
             asked = intents.IntentKind(kind)
             intent = intents.store_intent(
                 session, context.workspace, asked, target, author, why, context.now(), until, bound
@@ -218,7 +231,7 @@ def _apply(
         console().print(row.result, markup=False)
 
 
-def _you() -> str:
+def you() -> str:
     """The name of who runs this; a container may run as a number that nobody gave a name."""
     try:
         return getpass.getuser()

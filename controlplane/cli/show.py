@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from controlplane.config import Settings
+    from controlplane.domain.guards import Freeze
     from controlplane.errors import Problem
+    from controlplane.store import Session
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Every = Annotated[float, typer.Option(min=1.0, max=86_400.0, help="Seconds between two looks at what is due.")]
@@ -124,6 +126,19 @@ def warn_of(problems: Sequence[Problem]) -> None:
     """Say on stderr what was left out of what follows: the mistakes of job files that are not in order."""
     for problem in problems:
         typer.secho(f"left out: {problem}", fg="red", err=True)
+
+
+def frozen(session: Session, workspace: str) -> list[Freeze]:
+    """The freezes in force, for a command to show beside what it says."""
+    from controlplane.store import freezes
+
+    return freezes.in_force(session, workspace, datetime.now(UTC))
+
+
+def print_frozen(held: Sequence[Freeze]) -> None:
+    """Say what is frozen, where anything is."""
+    for freeze in held:
+        console().print(f"frozen: {freeze}", style="cyan", markup=False)
 
 
 def only(found: Sequence[Any], what: str, prefix: str) -> Any:

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controlplane.cli.show import Every, Json, console, print_json, progress, row_of, settings, table, warn_of
+from controlplane.cli.show import (
+    Every,
+    Json,
+    console,
+    frozen,
+    print_frozen,
+    print_json,
+    progress,
+    row_of,
+    settings,
+    table,
+    warn_of,
+)
 from controlplane.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -131,9 +143,12 @@ def scheduler(
             scheduler.serve(context, every, stop)
             return
         done = cycle.tick(context)
+        with context.store.begin() as session:
+            held = frozen(session, context.workspace)
     if as_json:
         print_json(
             {
+                "freezes": held,
                 "runs": [
                     {
                         "id": each.id,
@@ -143,12 +158,13 @@ def scheduler(
                         "why": each.verdict.why,
                     }
                     for each in done
-                ]
+                ],
             }
         )
     else:
         rows = [(each.monitor, each.window, each.verdict.outcome, each.verdict.why) for each in done]
         table(f"{len(rows)} windows were due", ("monitor", "window", "outcome", "why"), rows)
+        print_frozen(held)
 
 
 def pick(name: str, context: Context, problems: tuple[Problem, ...]) -> Monitor:
@@ -181,7 +197,8 @@ def _beside(context: Context, run_id: str, monitor: str) -> dict[str, Any]:
             if row.monitor == monitor and (row.state != "closed" or run_id in (row.opened_run, row.closed_run))
         ]
         done = [row_of(row) for row in actions.find_action(session, context.workspace, "") if row.monitor == monitor]
-    return {"incidents": shown, "actions": done}
+        held = [freeze for freeze in frozen(session, context.workspace) if freeze.monitor in (None, monitor)]
+    return {"incidents": shown, "actions": done, "freezes": held}
 
 
 def _show(
@@ -206,6 +223,7 @@ def _show(
         screen.print(
             f"incident {incident['id']} {incident['cause']} {incident['state']}: {incident['title']}", markup=False
         )
+    print_frozen(beside.get("freezes", []))
     for action in beside.get("actions", []):
         screen.print(f"rollback {action['id']} {action['state']}: {action['why']}", markup=False)
 

@@ -40,6 +40,10 @@ class Freeze:
         """
         return self.monitor in (None, monitor) and (self.until is None or now < self.until)
 
+    def outlasts(self, other: Freeze) -> bool:
+        """Whether it ends no sooner than the other."""
+        return self.until is None or (other.until is not None and other.until <= self.until)
+
     def __str__(self) -> str:
         what = "everything is" if self.monitor is None else f"{self.monitor} is"
         until = "until it is lifted" if self.until is None else f"until {iso(self.until)}"

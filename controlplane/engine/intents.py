@@ -1,4 +1,4 @@
-"""Applying intents: acknowledge, silence, approve, reject; each is applied once, or refused with its reason."""
+"""Applying intents, whatever people asked for: each is applied once, or refused with its reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from controlplane.domain.action import ActionState
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.incident import Event, Severity, Transition
-from controlplane.engine import transitions
+from controlplane.engine import freezing, guarding, transitions
 from controlplane.engine.context import Context
 from controlplane.engine.moving import expire
 from controlplane.engine.transitions import EVIDENCE_KEPT
@@ -42,6 +42,8 @@ def _apply(context: Context, session: Session, intent: IntentRow, now: datetime)
     """What stands in the way (empty: nothing), and what was done."""
     if intent.kind in (IntentKind.APPROVE, IntentKind.REJECT):
         return _decide(context, session, intent, now)
+    if intent.kind in (IntentKind.FREEZE, IntentKind.UNFREEZE):
+        return freezing.apply(session, intent, context.monitors, now)
     incident = session.get(IncidentRow, intent.target)
     if incident is None:
         return f"there is no incident {intent.target}", ""
@@ -97,6 +99,11 @@ def _decide(context: Context, session: Session, intent: IntentRow, now: datetime
         return f"the proposal of rollback {action.id} ran out after {monitor.guards.approval_expires}", ""
     if approved and not action.proof_digest == intent.bound == actions.proof_digest(session, action):
         return f"rollback {action.id} is not the one that was looked at any more; look at it again", ""
+    if approved and monitor is not None:
+        versions = action.from_version, action.to_version
+        held = guarding.hold(context, session, monitor, now, *versions, approved=True, action_id=action.id)
+        if held is not None:
+            return f"{held.why}; the proposal waits", ""
     to = ActionState.ACCEPTED if approved else ActionState.REJECTED
     said = f"{'approved' if approved else 'rejected'} by {intent.author}" + (f": {intent.why}" if intent.why else "")
     values = {"approved_by": intent.author} if approved else {"ended_at": now, "why": f"{action.why}; {said}"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import or_, select, text, update
+from sqlalchemy import Select, or_, select, text
 from sqlalchemy.orm import Session
 
 from controlplane.domain.guards import Freeze
@@ -36,14 +36,21 @@ def store_freeze(session: Session, workspace: str, freeze: Freeze) -> str:
 
 def in_force(session: Session, workspace: str, now: datetime) -> list[Freeze]:
     """The freezes that are neither lifted nor over: of everything first, then by monitor, oldest first."""
-    query = select(FreezeRow).where(
-        FreezeRow.workspace == workspace,
-        FreezeRow.lifted_at.is_(None),
-        or_(FreezeRow.until.is_(None), FreezeRow.until > now),
-    )
-    rows = session.scalars(query.order_by(FreezeRow.id)).all()
+    rows = session.scalars(_open(workspace, now))
     found = [Freeze(row.monitor, row.author, row.why, row.since, row.until) for row in rows]
     return sorted(found, key=lambda freeze: freeze.monitor or "")
+
+
+def _open(workspace: str, now: datetime) -> Select[FreezeRow]:
+    return (
+        select(FreezeRow)
+        .where(
+            FreezeRow.workspace == workspace,
+            FreezeRow.lifted_at.is_(None),
+            or_(FreezeRow.until.is_(None), FreezeRow.until > now),
+        )
+        .order_by(FreezeRow.id)
+    )
 
 
 def asked_for(session: Session, workspace: str) -> list[Freeze]:
@@ -57,17 +64,15 @@ def asked_for(session: Session, workspace: str) -> list[Freeze]:
     ]
 
 
-def lift(session: Session, workspace: str, monitor: str | None, author: str, now: datetime) -> None:
-    """End every freeze of exactly that monitor (None: of everything)."""
-    session.execute(
-        update(FreezeRow)
-        .where(
-            FreezeRow.workspace == workspace,
-            FreezeRow.monitor.is_(None) if monitor is None else FreezeRow.monitor == monitor,
-            FreezeRow.lifted_at.is_(None),
-        )
-        .values(lifted_at=now, lifted_by=author)
-    )
+def lift(session: Session, workspace: str, monitor: str | None, author: str, now: datetime) -> list[str]:
+    """End every freeze of exactly that monitor (None: of everything) that is not over; returns their ids."""
+    rows = session.scalars(
+        _open(workspace, now).where(FreezeRow.monitor.is_(None) if monitor is None else FreezeRow.monitor == monitor)
+    ).all()
+    for row in rows:
+        row.lifted_at, row.lifted_by = now, author
+    session.flush()
+    return [row.id for row in rows]
 
 
 def one_at_a_time(session: Session) -> None:

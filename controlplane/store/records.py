@@ -46,6 +46,11 @@ def store_monitor(session: Session, monitor: Monitor, now: datetime) -> bool:
     return True
 
 
+def monitor_names(session: Session, workspace: str) -> list[str]:
+    """Every monitor that was ever loaded."""
+    return list(session.scalars(select(MonitorRow.name).where(MonitorRow.workspace == workspace)))
+
+
 def store_evidence(session: Session, workspace: str, evidence: Sequence[Evidence]) -> None:
     """Add evidence rows; one that is already there, digest and all, is left as it is."""
     known = set(

@@ -67,6 +67,76 @@ MISTAKES = [
     ),
     (
         "owner: risk-team@example.org",
+        "guards: {most_moves: 0}",
+        "3: guards.most_moves is 0; it must be at least 1",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "guards: {most_moves_per: 0h}",
+        "3: guards.most_moves_per: 0 is too short; at least 1s",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "guards: {on_failure: panic}",
+        "3: guards.on_failure is 'panic'; valid: escalate, undo",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "guards: {most_move: 2}",
+        "3: unknown key 'most_move'; did you mean 'most_moves'?",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "guards: {freeze_windows: [{cron: '0 18 * * 5', for: 60h}]}",
+        "3: missing key 'why' in item 1 of guards.freeze_windows; why nothing is moved then; a refused move says it",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "guards: {freeze_windows: [{cron: '0 0 31 2 *', for: 1h, why: x}]}",
+        "3: cron: cron '0 0 31 2 *' never fires; no such day exists",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "guards: {freeze_windows: [{cron: '0 18 * * 5', for: soon, why: x}]}",
+        "3: for: 'soon' is not a duration; write a number and s, m, h, d or w, such as 5m",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "guards: {freeze_windows: [{cron: '0 18 * * 5', lasts: 60h, why: x}]}",
+        "3: unknown key 'lasts'; valid: cron, for, why",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "serving: {within: 5s}",
+        "3: missing key 'url' in serving; where it answers with its version",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "serving: {url: serving/version}",
+        "3: serving.url: 'serving/version' is not an address; write http://HOST/PATH or https://HOST/PATH",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "serving: {url: 'ftp://serving/version'}",
+        "3: serving.url: 'ftp://serving/version' is not an address; write http://HOST/PATH or https://HOST/PATH",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "serving: {url: 'http://serving:port/'}",
+        "3: serving.url: 'http://serving:port/' is not an address; write http://HOST/PATH or https://HOST/PATH",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "serving: {url: 'http://ann@serving/'}",
+        "3: serving.url: a user or password stands in the URL; it must answer without one",
+    ),
+    (
+        "owner: risk-team@example.org",
+        "serving: {url: 'http://ann:hunter2@serving/'}",
+        "3: a password stands in the URL; write it as ${VAR} and set VAR in the environment",
+    ),
+    (
+        "owner: risk-team@example.org",
         "owner: ${ME}",
         "3: ${ME} stands in 'owner'; only options that bear secrets may hold variables",
     ),

@@ -112,6 +112,15 @@ def test_every_field_of_every_part_changes_the_digest_each_to_another() -> None:
     assert len(digests) == len(list(parts(MONITOR))) + 1 > 40
 
 
+AFTER_JUDGING = {"owner", "receivers", "runbook", "guards", "reaction", "rollback_targets", "risk_tier", "serving"}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Monitor)])
+def test_what_judging_depends_on_has_a_digest_of_its_own(name: str) -> None:
+    changed_one = replace(MONITOR, **{name: OTHERS[name]})
+    assert (changed_one.judged_by == MONITOR.judged_by) == (name in AFTER_JUDGING)
+
+
 def test_a_start_is_the_same_in_every_zone() -> None:
     starts = datetime(2026, 1, 1, 12, tzinfo=UTC)
     one = replace(MONITOR, schedule=replace(MONITOR.schedule, starts=starts))

@@ -11,8 +11,9 @@ from itertools import pairwise, takewhile
 import pytest
 from cronsim import CronSim
 
-from controlplane.domain.monitor import Schedule
-from controlplane.engine.schedule import due, next_due
+from controlplane.domain.guards import Closed
+from controlplane.domain.monitor import FreezeWindow, Schedule
+from controlplane.engine.schedule import closed, due, next_due
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -94,3 +95,21 @@ def test_irregular_ticks_miss_no_window_and_run_none_twice(cron: str, seed: int)
 
 def test_the_next_window_is_announced_with_its_delay() -> None:
     assert next_due(Schedule("0 * * * *", HOUR, timedelta(minutes=5)), NOON) == NOON + HOUR + timedelta(minutes=5)
+
+
+def test_a_freeze_window_is_half_open_from_its_slot_on() -> None:
+    nightly = FreezeWindow("0 22 * * *", 8 * HOUR, "the night")
+    begins = NOON + 10 * HOUR
+    assert closed([nightly], begins - timedelta(microseconds=1)) == []
+    assert closed([nightly], begins) == [Closed("the night", begins + 8 * HOUR)]
+    assert closed([nightly], begins + 8 * HOUR - timedelta(microseconds=1)) == [Closed("the night", begins + 8 * HOUR)]
+    assert closed([nightly], begins + 8 * HOUR) == []
+
+
+def test_a_freeze_window_longer_than_its_period_never_ends_and_each_is_looked_at() -> None:
+    always = FreezeWindow("0 * * * *", 2 * HOUR, "always")
+    yearly = FreezeWindow("0 0 20 12 *", timedelta(days=14), "year-end")
+    for minutes in range(0, 300, 7):
+        now = NOON + timedelta(minutes=minutes)
+        assert [found.why for found in closed([always, yearly], now)] == ["always", "year-end"]
+    assert closed([yearly], NOON + timedelta(days=3)) == []
