@@ -176,7 +176,7 @@ def _held(context: Context, session: Session, monitor: Monitor, row: ActionRow, 
 
 def _changed(session: Session, row: ActionRow) -> Refused | None:
     """Whether the stored action is not the one that was proved, and approved, any more."""
-    if actions.proof_digest(session, row) == row.proof_digest:
+    if actions.proof_digest(session, session.get_one(ActionRow, row.id)) == row.proof_digest:
         return None
     return Refused(Refusal.CHANGED, f"rollback {row.id} or its proof was changed after it was proved")
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,7 +117,10 @@ def build_registry(home: Path) -> Path:
 
 
 class World:
-    """One installation in a folder of its own, and a clock that is told what time it is."""
+    """One installation in a folder of its own, and a clock that is told what time it is.
+
+    `on` holds what happens outside at the moment a step ends.
+    """
 
     def __init__(
         self, home: Path, template: Path, database: str = "", reaction: str = "rollback", checks: tuple[str, ...] = ()
@@ -125,6 +128,7 @@ class World:
         self.home = home
         self.clock = T0
         self.marks: list[tuple[str, float]] = []
+        self.on: dict[str, Callable[[], object]] = {}
         for name in ("jobs", "data", "home"):
             (home / name).mkdir(parents=True)
         shutil.copyfile(template / "mlflow.db", home / "mlflow.db")
@@ -182,12 +186,25 @@ class World:
         """Somebody sets the alias, past us."""
         self.client().set_registered_model_alias("scorer", "champion", version)
 
+    def copy(self, version: str) -> tuple[str, Path]:
+        """Register a copy of a version whose artefacts lie in this world alone; returns its number and their folder."""
+        from mlflow.artifacts import download_artifacts
+
+        client = self.client()
+        address = client.get_model_version_download_uri("scorer", version)
+        into = self.home / f"copy-{len(list(self.home.glob('copy-*')))}"
+        into.mkdir()
+        uris = {"tracking_uri": self.settings.tracking_uri, "registry_uri": self.settings.registry_uri}
+        folder = Path(download_artifacts(artifact_uri=address, dst_path=str(into), **uris))
+        return str(client.create_model_version("scorer", source=folder.as_uri()).version), folder
+
     @contextmanager
     def open(self) -> Iterator[Context]:
         """The wired engine, on the world's clock."""
 
         def observe(step: str) -> None:
             self.marks.append((step, time.perf_counter()))
+            self.on.get(step, lambda: None)()
 
         with open_app(self.settings, observe, now=lambda: self.clock) as (context, problems):
             assert not problems, problems
