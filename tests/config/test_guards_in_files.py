@@ -1,4 +1,4 @@
-"""What `system.yaml` says of moves over all jobs; where that cannot be read, nothing may move."""
+"""What files say of moves: a job of its own alias, `system.yaml` of all; where that cannot be read, nothing moves."""
 
 from __future__ import annotations
 
@@ -72,3 +72,69 @@ def test_of_two_system_files_neither_is_believed(write: Write, job: str) -> None
     fleet, problems = read(folder)
     assert len(problems) == 1
     assert fleet.unknown
+
+
+JOB_MISTAKES = [
+    (
+        "guards: {most_moves: 0}",
+        "3: guards.most_moves is 0; it must be at least 1",
+    ),
+    (
+        "guards: {most_moves_per: 0h}",
+        "3: guards.most_moves_per: 0 is too short; at least 1s",
+    ),
+    (
+        "guards: {on_failure: panic}",
+        "3: guards.on_failure is 'panic'; valid: escalate, undo",
+    ),
+    (
+        "guards: {most_move: 2}",
+        "3: unknown key 'most_move'; did you mean 'most_moves'?",
+    ),
+    (
+        "guards: {freeze_windows: [{cron: '0 18 * * 5', for: 60h}]}",
+        "3: missing key 'why' in item 1 of guards.freeze_windows; why nothing is moved then; a refused move says it",
+    ),
+    (
+        "guards: {freeze_windows: [{cron: '0 0 31 2 *', for: 1h, why: x}]}",
+        "3: cron: cron '0 0 31 2 *' never fires; no such day exists",
+    ),
+    (
+        "guards: {freeze_windows: [{cron: '0 18 * * 5', for: soon, why: x}]}",
+        "3: for: 'soon' is not a duration; write a number and s, m, h, d or w, such as 5m",
+    ),
+    (
+        "guards: {freeze_windows: [{cron: '0 18 * * 5', lasts: 60h, why: x}]}",
+        "3: unknown key 'lasts'; valid: cron, for, why",
+    ),
+    (
+        "serving: {within: 5s}",
+        "3: missing key 'url' in serving; where it answers with its version",
+    ),
+    (
+        "serving: {url: serving/version}",
+        "3: serving.url: 'serving/version' is not an address; write http://HOST/PATH or https://HOST/PATH",
+    ),
+    (
+        "serving: {url: 'ftp://serving/version'}",
+        "3: serving.url: 'ftp://serving/version' is not an address; write http://HOST/PATH or https://HOST/PATH",
+    ),
+    (
+        "serving: {url: 'http://serving:port/'}",
+        "3: serving.url: 'http://serving:port/' is not an address; write http://HOST/PATH or https://HOST/PATH",
+    ),
+    (
+        "serving: {url: 'http://ann@serving/'}",
+        "3: serving.url: a user or password stands in the URL; it must answer without one",
+    ),
+    (
+        "serving: {url: 'http://ann:hunter2@serving/'}",
+        "3: a password stands in the URL; write it as ${VAR} and set VAR in the environment",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), JOB_MISTAKES)
+def test_a_mistake_in_a_jobs_own_guards_is_named(write: Write, job: str, line: str, said: str) -> None:
+    _, problems = load_valid(write(a=job.replace("owner: risk-team@example.org", line)))
+    assert f"jobs/a.yaml:{said}" in [str(problem) for problem in problems]
