@@ -6,7 +6,7 @@ from datetime import datetime
 
 from controlplane.domain.action import ActionState, Refused, Step, may_land
 from controlplane.domain.incident import Event, Severity
-from controlplane.domain.monitor import ModelRef, Monitor
+from controlplane.domain.monitor import ModelRef, Monitor, OnFailure
 from controlplane.domain.verdict import BLIND, Outcome
 from controlplane.engine.context import Context
 from controlplane.engine.guarding import hold
@@ -18,8 +18,6 @@ from controlplane.errors import ProbeError
 from controlplane.probe import served_version
 from controlplane.store import Session, actions, incidents
 from controlplane.store.tables_acts import ActionRow
-
-UNDO = "undo"
 
 
 def verify(context: Context, monitor: Monitor, row: ActionRow) -> None:
@@ -70,10 +68,10 @@ def _not_recovered(context: Context, session: Session, monitor: Monitor, row: Ac
     A move that was found made before the registry answered is undone only once its write cannot come after that.
     """
     why = f"version {row.to_version} fails {row.check} too"
-    if monitor.guards.on_failure == UNDO and may_land(since_write(row, now)):
+    if monitor.guards.on_failure is OnFailure.UNDO and may_land(since_write(row, now)):
         actions.step_action(session, row, ActionState.MOVED)
         return
-    if monitor.guards.on_failure == UNDO and _frozen(context, session, monitor, row, now) is None:
+    if monitor.guards.on_failure is OnFailure.UNDO and _frozen(context, session, monitor, row, now) is None:
         actions.step_action(session, row, ActionState.UNDOING, why=f"{row.why}; {why}", write_begun_at=None)
         return
     fail(session, monitor, row, why, now)
