@@ -18,6 +18,7 @@ from controlplane.domain.incident import IncidentState
 from controlplane.domain.monitor import Monitor, Reaction, RunKind
 from controlplane.domain.verdict import BLIND, Measure
 from controlplane.errors import LeaseLost
+from controlplane.store import chain
 from controlplane.store.rows import new_id, won
 from controlplane.store.runs import Claim, natural_key
 from controlplane.store.tables import AttachmentRow, FindingRow, IncidentRow, PartRow, RunRow
@@ -126,6 +127,7 @@ def store_plan(
         row.to_version, row.targets = planned.targets[0], ",".join(planned.targets)
         if planned.needs_approval:
             row.mode = Reaction.PROPOSE.value
+    chain.append(session, row)
     session.add(row)
     session.flush()
     return row
@@ -164,6 +166,7 @@ def step_action(session: Session, row: ActionRow, to: ActionState, release: bool
         raise ValueError(f"an action that is {row.state} cannot become {to}")
     if release:
         values |= {"lease_expires": None, "owner": ""}
+    chain.amend(session, row)
     if not won(
         session,
         update(ActionRow)
@@ -185,23 +188,24 @@ def store_proofs(session: Session, row: ActionRow, proofs: Sequence[Proof], samp
             if not all(map(math.isfinite, numbers)):
                 continue
             found = attribute(replay, row.from_version or "", proof.version, among)
-            session.merge(
-                ReplayRow(
-                    action_id=row.id,
-                    version=proof.version,
-                    measure=replay.measure,
-                    current=replay.current,
-                    candidate=replay.candidate,
-                    difference=replay.difference,
-                    low=replay.low,
-                    high=replay.high,
-                    n=replay.n,
-                    attribution=found.attribution.value,
-                    **_fall("own", replay.own),
-                    **_fall("other", replay.theirs),
-                    sample_digest=sample_digest,
-                )
+            measured = ReplayRow(
+                workspace=row.workspace,
+                action_id=row.id,
+                version=proof.version,
+                measure=replay.measure,
+                current=replay.current,
+                candidate=replay.candidate,
+                difference=replay.difference,
+                low=replay.low,
+                high=replay.high,
+                n=replay.n,
+                attribution=found.attribution.value,
+                **_fall("own", replay.own),
+                **_fall("other", replay.theirs),
+                sample_digest=sample_digest,
             )
+            chain.amend(session, measured)
+            session.merge(measured)
     session.flush()
 
 
@@ -230,16 +234,16 @@ def see_version(
 ) -> None:
     """Keep what a version is, unless somebody did so before: the first look counts."""
     if session.get(VersionRow, (workspace, registry_key, version)) is None:
-        session.add(
-            VersionRow(
-                workspace=workspace,
-                registry_key=registry_key,
-                version=version,
-                digest=digest,
-                signature=signature,
-                seen_at=now,
-            )
+        row = VersionRow(
+            workspace=workspace,
+            registry_key=registry_key,
+            version=version,
+            digest=digest,
+            signature=signature,
+            seen_at=now,
         )
+        chain.append(session, row)
+        session.add(row)
 
 
 def _fall(whose: str, measure: Measure | None) -> dict[str, float | None]:

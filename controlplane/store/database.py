@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from controlplane.errors import StoreError
+from controlplane.store import chain
 
 VERSION_TABLE = "cp_alembic_version"
 """Our own, so that the migrations can live in a database whose `alembic_version` belongs to MLflow."""
@@ -57,12 +58,21 @@ class Store:
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """One transaction: all of it is stored, or nothing. Raises StoreError where the database does not do it."""
+        """One transaction: all of it is stored and chained, or nothing. Raises StoreError where it cannot be."""
         try:
             with self._session.begin() as session:
                 yield session
+                chain.close(session)
         except (OperationalError, InternalError) as error:
             raise StoreError(f"the database {self} did not do it: {_sentence(error)}") from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A transaction in which every question is answered as of one moment, whoever writes meanwhile."""
+        with self.begin() as session:
+            if self.engine.dialect.name == "postgresql":
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision; safe to call by several processes at once."""

@@ -8,6 +8,7 @@ from sqlalchemy import Select, or_, select, text
 from sqlalchemy.orm import Session
 
 from controlplane.domain.guards import Freeze
+from controlplane.store import chain
 from controlplane.store.intents import STORED, IntentKind
 from controlplane.store.rows import new_id
 from controlplane.store.tables_acts import FreezeRow, IntentRow
@@ -29,6 +30,7 @@ def store_freeze(session: Session, workspace: str, freeze: Freeze) -> str:
         since=freeze.since,
         until=freeze.until,
     )
+    chain.append(session, row)
     session.add(row)
     session.flush()
     return row.id
@@ -70,6 +72,7 @@ def lift(session: Session, workspace: str, monitor: str | None, author: str, now
         _open(workspace, now).where(FreezeRow.monitor.is_(None) if monitor is None else FreezeRow.monitor == monitor)
     ).all()
     for row in rows:
+        chain.amend(session, row)
         row.lifted_at, row.lifted_by = now, author
     session.flush()
     return [row.id for row in rows]

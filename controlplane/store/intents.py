@@ -8,6 +8,7 @@ from enum import StrEnum
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from controlplane.store import chain
 from controlplane.store.rows import new_id, won
 from controlplane.store.tables_acts import IntentRow
 
@@ -52,6 +53,7 @@ def store_intent(
         at=now,
         bound=bound,
     )
+    chain.append(session, row)
     session.add(row)
     session.flush()
     return row.id
@@ -70,6 +72,7 @@ def intent_of(session: Session, intent_id: str) -> IntentRow:
 
 def end_intent(session: Session, intent: IntentRow, state: str, result: str, now: datetime) -> bool:
     """Say what became of an intent; False where somebody else applied it first."""
+    chain.amend(session, intent)
     return won(
         session,
         update(IntentRow)

@@ -14,6 +14,7 @@ from controlplane.domain.alias import Holding
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.monitor import Monitor
 from controlplane.domain.verdict import Outcome
+from controlplane.store import chain
 from controlplane.store.rows import new_id, won
 from controlplane.store.tables import ConfigRow, EvidenceRow, FindingRow, FollowupRow, MonitorRow, ReferenceRow
 from controlplane.store.tables_acts import ActionRow, HoldingRow
@@ -63,7 +64,9 @@ def store_evidence(session: Session, workspace: str, evidence: Sequence[Evidence
     for item in evidence:
         if item.digest not in known:
             known.add(item.digest)
-            session.add(EvidenceRow(id=new_id(), workspace=workspace, digest=item.digest, **asdict(item)))
+            row = EvidenceRow(id=new_id(), workspace=workspace, digest=item.digest, **asdict(item))
+            chain.append(session, row)
+            session.add(row)
 
 
 def evidence_of(session: Session, workspace: str) -> list[Evidence]:
@@ -150,27 +153,27 @@ def see_holder(
         )
         return last.sequence
     sequence = 0 if last is None else last.sequence + 1
+    row = HoldingRow(
+        id=new_id(),
+        workspace=workspace,
+        registry_key=registry_key,
+        sequence=sequence,
+        version=version,
+        since=now,
+        unseen_since=None if last is None or action_id is not None else last.last_seen,
+        last_seen=now,
+        action_id=action_id,
+    )
     try:
         with session.begin_nested():
-            session.add(
-                HoldingRow(
-                    id=new_id(),
-                    workspace=workspace,
-                    registry_key=registry_key,
-                    sequence=sequence,
-                    version=version,
-                    since=now,
-                    unseen_since=None if last is None or action_id is not None else last.last_seen,
-                    last_seen=now,
-                    action_id=action_id,
-                )
-            )
+            session.add(row)
     except IntegrityError:
         noted = _last_holding(session, workspace, registry_key)
         if noted is None or noted.sequence < sequence:
             raise
         # Another process looked at the same moment and noted it first.
         return see_holder(session, workspace, registry_key, version, now, action_id)
+    chain.append(session, row)
     return sequence
 
 

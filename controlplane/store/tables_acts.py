@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from controlplane.store.rows import Row, new_id
@@ -80,6 +80,7 @@ class ReplayRow(Row):
     """
 
     __tablename__ = "cp_replays"
+    workspace: Mapped[str] = mapped_column(_NAME)
     action_id: Mapped[str] = mapped_column(ForeignKey("cp_actions.id"), primary_key=True)
     version: Mapped[str] = mapped_column(_NAME, primary_key=True)
     measure: Mapped[str] = mapped_column(_NAME, primary_key=True)
@@ -153,7 +154,7 @@ class VersionRow(Row):
 
 
 class LinkRow(Row):
-    """One link of the chain over what was asked, done and found: `content` digests row `row_id` of `table` as it was.
+    """One link of the chain: `content` digests row `row_id` of `table` as it was written, `before` as it was found.
 
     `hash` covers everything in the link and the hash of the one before, so that no link can be edited, removed,
     inserted or moved without the next one telling.
@@ -163,10 +164,12 @@ class LinkRow(Row):
     workspace: Mapped[str] = mapped_column(_NAME, primary_key=True)
     sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     table: Mapped[str] = mapped_column(_NAME)
-    row_id: Mapped[str] = mapped_column(_NAME)
+    row_id: Mapped[str]
+    before: Mapped[str] = mapped_column(_DIGEST)
     content: Mapped[str] = mapped_column(_DIGEST)
     at: Mapped[datetime]
     hash: Mapped[str] = mapped_column(_DIGEST)
+    __table_args__ = (Index("ix_cp_chain_rows", "workspace", "table", "row_id", "sequence"),)
 
 
 class ChainHeadRow(Row):

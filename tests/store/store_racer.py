@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from store_samples import KEY, LEASE, T0, claim, monitor
+from tampering import evidence
 
-from controlplane.store import Store, actions, incidents, records
+from controlplane.store import Store, actions, incidents, new_id, records
 
 
 def migrate(store: Store, owner: str) -> Any:
@@ -61,6 +62,14 @@ def see_holder(store: Store, owner: str) -> Any:
     """Note who holds the alias."""
     with store.begin() as session:
         return records.see_holder(session, "default", KEY, "2", T0 + timedelta(hours=1))
+
+
+def append_links(store: Store, owner: str) -> Any:
+    """Write thirty rows under the chain, each in a transaction of its own."""
+    for number in range(30):
+        with store.begin() as session:
+            records.store_evidence(session, "default", [evidence(number, owner + new_id())])
+    return 30
 
 
 def main() -> None:

@@ -25,12 +25,14 @@ def upgrade() -> None:
         sa.Column("workspace", sa.String(length=255), nullable=False),
         sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("table", sa.String(length=255), nullable=False),
-        sa.Column("row_id", sa.String(length=255), nullable=False),
+        sa.Column("row_id", sa.Text(), nullable=False),
+        sa.Column("before", sa.String(length=64), nullable=False),
         sa.Column("content", sa.String(length=64), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "sequence"),
     )
+    op.create_index("ix_cp_chain_rows", "cp_chain", ["workspace", "table", "row_id", "sequence"], unique=False)
     op.create_table(
         "cp_chain_heads",
         sa.Column("workspace", sa.String(length=255), nullable=False),
@@ -395,6 +397,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "cp_replays",
+        sa.Column("workspace", sa.String(length=255), nullable=False),
         sa.Column("action_id", sa.String(length=26), nullable=False),
         sa.Column("version", sa.String(length=255), nullable=False),
         sa.Column("measure", sa.String(length=255), nullable=False),
@@ -513,5 +516,6 @@ def downgrade() -> None:
     op.drop_table("cp_evidence")
     op.drop_table("cp_configs")
     op.drop_table("cp_chain_heads")
+    op.drop_index("ix_cp_chain_rows", table_name="cp_chain")
     op.drop_table("cp_chain")
     op.drop_table("cp_alias_leases")

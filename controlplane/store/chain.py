@@ -1,0 +1,213 @@
+"""The chain: what was asked, done and found, each link over the one before, so that no edit goes unseen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, reduce
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, insert, select, tuple_, type_coerce, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from sqlalchemy.types import NULLTYPE
+
+from controlplane.errors import StoreError
+from controlplane.store.rows import Row
+from controlplane.store.tables import EvidenceRow
+from controlplane.store.tables_acts import (
+    ActionRow,
+    ChainHeadRow,
+    FreezeRow,
+    HoldingRow,
+    IntentRow,
+    LinkRow,
+    ReplayRow,
+    VersionRow,
+)
+
+_PENDING = "chain"
+LINKS, HEADS = LinkRow.metadata.tables["cp_chain"], ChainHeadRow.metadata.tables["cp_chain_heads"]
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A table whose rows the chain covers: all of their columns but those in `loose`, which leases and looks change."""
+
+    row: type[Row]
+    word: str
+    loose: frozenset[str] = frozenset()
+
+    @cached_property
+    def table(self) -> Table:
+        """The table itself."""
+        return self.row.metadata.tables[self.row.__tablename__]
+
+    @cached_property
+    def key(self) -> tuple[Column[object], ...]:
+        """What names a row within a workspace."""
+        return tuple(column for column in self.table.primary_key if column.name != "workspace")
+
+    @cached_property
+    def columns(self) -> tuple[Column[object], ...]:
+        """What is sealed of a row."""
+        return tuple(column for column in self.table.columns if column.name not in self.loose)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def spelled(self) -> ColumnElement[str]:
+        """A row's id as its links have it, in SQL: the parts of its key with a blank between."""
+        first, *others = (type_coerce(column, LinkRow.row_id.type) for column in self.key)
+        return reduce(lambda before, column: before + " " + column, others, first)
+
+    def read(self) -> Select[Any]:
+        """The sealed columns as the driver gives them: what nobody could parse is an edit too, not an exception."""
+        return Select(*(type_coerce(column, NULLTYPE) for column in self.columns))
+
+    def within(self, query: Select[Any], workspace: str) -> Select[Any]:
+        """The query over the rows of one workspace.
+
+        By no index of it: almost every row is in one workspace, and they are wanted in the order of their ids.
+        """
+        return query.where(self.table.c.workspace.concat("") == workspace)
+
+    def content(self, values: Iterable[object]) -> str:
+        """The digest of a row's sealed columns, the same on either database; a column without a value is left out, so
+        that one added later changes no digest of before."""
+        texts = [value if type(value) is str or value is None else _spell(value) for value in values]
+        told = [f"{name}{len(text)}:{text}" for name, text in zip(self._names, texts, strict=True) if text is not None]
+        return _digest(self.table.name + "".join(told))
+
+
+_LEASE = frozenset({"owner", "lease_expires", "attempt", "fence"})
+SEALED = {
+    one.table.name: one
+    for one in (
+        Sealed(IntentRow, "intent"),
+        Sealed(ActionRow, "action", _LEASE),
+        Sealed(ReplayRow, "replay"),
+        Sealed(EvidenceRow, "evidence"),
+        Sealed(HoldingRow, "alias holding", frozenset({"last_seen"})),
+        Sealed(FreezeRow, "freeze"),
+        Sealed(VersionRow, "version"),
+    )
+}
+"""Every table under the chain: the one place that says what is sealed."""
+
+Place = tuple[str, str, tuple[str, ...]]
+"""A row's workspace, table and key."""
+Link = tuple[str, str, str, str, object]
+"""What a link tells: table, row id, the row's digest before and now, and when."""
+
+
+def append(session: Session, *rows: Row) -> None:
+    """Have new rows linked when this transaction commits."""
+    for row in rows:
+        _pending(session).setdefault(_place(row), "")
+
+
+def amend(session: Session, row: Row) -> None:
+    """Have a row that may be there already linked again, if it changes; called before it is written.
+
+    What it is now is kept in the link: a row that was edited past us cannot be laundered by a change of ours.
+    """
+    place, pending = _place(row), _pending(session)
+    if place not in pending:
+        pending[place] = dict(_contents(session.connection(), SEALED[place[1]], [place[2]])).get(place[2], "")
+
+
+def close(session: Session) -> None:
+    """Write the links of everything this transaction added and changed; the last thing before its commit.
+
+    The head row serialises those who append, and is held from here to the commit only.
+    """
+    pending: dict[Place, str] = session.info.pop(_PENDING, {})
+    if not pending:
+        return
+    session.flush()
+    connection = session.connection()
+    found: dict[Place, str] = {}
+    for workspace, table in dict.fromkeys(place[:2] for place in pending):
+        keys = [place[2] for place in pending if place[:2] == (workspace, table)]
+        found |= {(workspace, table, key): content for key, content in _contents(connection, SEALED[table], keys)}
+    changed = [(place, before, found[place]) for place, before in pending.items() if found.get(place, before) != before]
+    for workspace in sorted({place[0] for place, _, _ in changed}):
+        _link(connection, workspace, [one for one in changed if one[0][0] == workspace])
+
+
+def link_hash(previous: str, workspace: str, sequence: int, link: Link) -> str:
+    """What a link's hash must be: over all of it and the hash of the one before. No text can reach into the next."""
+    table, row_id, before, content, at = link
+    return _digest(
+        f"{previous}:{sequence}:{len(workspace)}:{workspace}{len(table)}:{table}{len(row_id)}:{row_id}"
+        f"{len(before)}:{before}{len(content)}:{content}{at if type(at) is str else _spell(at)}"
+    )
+
+
+def _pending(session: Session) -> dict[Place, str]:
+    pending: dict[Place, str] = session.info.setdefault(_PENDING, {})
+    return pending
+
+
+def _place(row: Row) -> Place:
+    sealed = SEALED[row.__tablename__]
+    workspace: str = getattr(row, sealed.table.c.workspace.name)
+    return workspace, sealed.table.name, tuple(str(getattr(row, column.name)) for column in sealed.key)
+
+
+def _contents(
+    connection: Connection, sealed: Sealed, keys: Sequence[tuple[str, ...]]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    wanted = tuple_(*sealed.key).in_(keys) if len(sealed.key) > 1 else sealed.key[0].in_([key[0] for key in keys])
+    places = [sealed.columns.index(column) for column in sealed.key]
+    for values in connection.execute(sealed.read().where(wanted)):
+        yield tuple(str(values[place]) for place in places), sealed.content(values)
+
+
+def _link(connection: Connection, workspace: str, changed: Sequence[tuple[Place, str, str]]) -> None:
+    sequence, last = _hold_head(connection, workspace)
+    # When it was written, by this machine's clock; what the engine took the time to be stands in the rows themselves.
+    at = datetime.now(UTC)
+    links = []
+    for (_, table, key), before, content in changed:
+        sequence += 1
+        link = (table, " ".join(key), before, content, at)
+        last = link_hash(last, workspace, sequence, link)
+        links.append(dict(zip(LINKS.c.keys(), (workspace, sequence, *link, last), strict=True)))
+    try:
+        connection.execute(insert(LINKS), links)
+    except IntegrityError:
+        raise StoreError(
+            f"the chain of workspace {workspace!r} does not go on from its head, so nothing was stored; "
+            "`controlplane audit verify` says what was done to it"
+        ) from None
+    connection.execute(update(HEADS).where(HEADS.c.workspace == workspace).values(sequence=sequence, hash=last))
+
+
+def _hold_head(connection: Connection, workspace: str) -> tuple[int, str]:
+    query = select(HEADS.c.sequence, HEADS.c.hash).where(HEADS.c.workspace == workspace).with_for_update()
+    found = connection.execute(query).first()
+    if found is None:
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(HEADS).values(workspace=workspace, sequence=-1, hash=""))
+        except IntegrityError:
+            pass  # another process begins this chain at the same moment
+        found = connection.execute(query).one()
+    return found[0], found[1]
+
+
+def _spell(value: object) -> str:
+    """What is no text, as text: moments as SQLite keeps them; bytes, which we never store, as no text can be."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(" ", "microseconds").removesuffix("+00:00")
+    return f"\0{value.hex()}" if isinstance(value, bytes) else repr(value)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
