@@ -12,14 +12,15 @@ from sqlalchemy import BigInteger, Column, Connection, Float, Table, delete, ins
 from sqlalchemy.exc import IntegrityError
 from store_samples import KEY, REFUSED, T0, monitor, planned
 
-from controlplane.domain.action import ActionState
+from controlplane.domain.action import ActionState, Proof
 from controlplane.domain.attribution import Replay
 from controlplane.domain.evidence import Evidence
-from controlplane.store import Store, actions, intents, records
-from controlplane.store.chain import HEADS, LINKS, SEALED, Sealed, append, link_hash
+from controlplane.domain.guards import Freeze
+from controlplane.store import Store, actions, freezes, intents, records
+from controlplane.store.chain import HEADS, LINKS, SEALED, Sealed, link_hash
 from controlplane.store.intents import APPLIED, IntentKind
 from controlplane.store.rows import UtcDateTime, new_id
-from controlplane.store.tables_acts import FreezeRow, IntentRow, VersionRow
+from controlplane.store.tables_acts import IntentRow
 
 PROOF = Replay("accuracy", 0.61, 0.8, -0.19, -0.25, -0.13, 812, False)
 LIVES = (
@@ -39,15 +40,13 @@ def fill(store: Store, stories: int) -> None:
             refused = planned(session, watched, 1, REFUSED, "drift")
             records.store_evidence(session, "default", [evidence(number, place) for place in range(8)])
         now = T0 + number * timedelta(hours=1)
-        version = {"registry_key": KEY, "version": str(number), "digest": "d" * 64, "signature": "", "seen_at": now}
+        frozen = f"scorer-{number}" if number % 2 else None
         with store.begin() as session:
-            actions.store_replays(session, row, [PROOF], "5a" * 32)
-            made = [
-                FreezeRow(id=new_id(), workspace="default", author="ann", why="sale", since=now),
-                VersionRow(workspace="default", **version),
-            ]
-            append(session, *made)
-            session.add_all(made)
+            actions.store_proofs(session, row, [Proof("1", (PROOF,))], "5a" * 32)
+            actions.see_version(session, "default", KEY, str(number), "d" * 64, "", now)
+            freezes.store_freeze(session, "default", Freeze(frozen, "ann", "sale", now, None))
+        with store.begin() as session:
+            freezes.lift(session, "default", frozen, "bob", now + timedelta(hours=1))
         for state in LIVES[number % len(LIVES)]:
             with store.begin() as session:
                 actions.step_action(session, row, state, why=f"{row.why}; {state}")
