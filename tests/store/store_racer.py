@@ -10,7 +10,7 @@ from typing import Any
 from store_samples import KEY, LEASE, T0, claim, monitor
 from tampering import evidence
 
-from controlplane.store import Store, actions, incidents, new_id, records
+from controlplane.store import Store, actions, freezes, incidents, moves, new_id, records
 
 
 def migrate(store: Store, owner: str) -> Any:
@@ -56,6 +56,17 @@ def take_alias_lease(store: Store, owner: str) -> Any:
     """Become the one who may move the alias."""
     with store.begin() as session:
         return actions.take_alias_lease(session, "default", KEY, owner, T0, LEASE)
+
+
+def begin_move(store: Store, owner: str) -> Any:
+    """Begin a move of one's own alias where nobody else's is under way."""
+    with store.begin() as session:
+        freezes.one_at_a_time(session)
+        alone = moves.under_way(session, "default") == 0
+        if alone:
+            row = next(row for row in actions.find_action(session, "default", "") if row.monitor == owner)
+            row.state = "moving"
+    return alone
 
 
 def see_holder(store: Store, owner: str) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 from store_samples import HOUR, KEY, T0, monitor, planned
 
 from controlplane.domain.action import ActionState
@@ -91,6 +94,18 @@ def test_an_alias_is_out_from_the_moment_it_is_about_to_be_moved_until_its_end(
         assert moves.unverified(session, "default", RiskTier.MEDIUM, KEY) == (1 if out else 0)
         assert moves.unverified(session, "default", RiskTier.HIGH, KEY) == 0
         assert moves.unverified(session, "default", RiskTier.MEDIUM, row.registry_key) == 0
+
+
+def test_two_processes_that_begin_a_move_at_once_see_each_other(
+    store: Store, store_url: str, race: Callable[[str, str], list[Any]]
+) -> None:
+    for attempt in range(5):
+        with store.begin() as session:
+            for row in session.scalars(select(ActionRow)):
+                row.state = "failed"
+            for number in range(2):
+                acted(session, f"racer-{number}", attempt, "accepted")
+        assert sorted(race("begin_move", store_url)) == [False, True]
 
 
 def test_two_actions_on_one_alias_are_one_alias(store: Store) -> None:
