@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from controlplane.dashboards import intents, pages, proof, queries, tables, words
+from controlplane.dashboards import freezes, intents, pages, proof, queries, tables, words
 from controlplane.dashboards.queries import Case, Place, Story
 from controlplane.domain.incident import IncidentState
 from controlplane.store.intents import STORED, IntentKind
@@ -138,6 +138,7 @@ def _do(where: Place, case: Case, told: Story, now: datetime) -> None:
 st.title("Incidents")
 intents.said()
 here, moment = queries.place(), datetime.now(UTC)
+freezes.banner(queries.frozen(here), moment)
 known = queries.cases(here)
 if known:
     show(here, pick(known, moment), moment)

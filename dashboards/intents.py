@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 import streamlit as st
 
@@ -12,6 +13,7 @@ from controlplane.store import Store
 from controlplane.store.intents import IntentKind, store_intent
 
 _SAID = "intent said"
+_HOURS = [1.0, 2.0, 4.0, 8.0, 24.0, 72.0, 168.0]
 
 
 @st.cache_resource(show_spinner=False)
@@ -49,18 +51,27 @@ def form(
     lasts: bool = False,
     needs_why: bool = True,
     bound: str = "",
+    endless: bool = False,
 ) -> None:
     """A form that asks for a name and a reason, with one button for each choice; `lasts` asks for hours too.
 
+    `endless` offers no end besides, and suggests it.
     `bound` is the digest of the proof that is on the screen: an approval counts for that one alone.
     """
     with st.form(key, border=False):
         who, reason = st.columns([1, 2])
         author = who.text_input("Your name", key=f"{key} author", value=st.session_state.get("author", ""))
         why = reason.text_input("Why", key=f"{key} why", placeholder="one sentence" if needs_why else "if you like")
-        hours = 0.0
+        hours = inf
         if lasts:
-            hours = st.select_slider("For how many hours", [1.0, 2.0, 4.0, 8.0, 24.0, 72.0, 168.0], key=f"{key} hours")
+            offered = [*_HOURS, inf] if endless else _HOURS
+            hours = st.select_slider(
+                "For how many hours",
+                offered,
+                value=offered[-1] if endless else offered[0],
+                format_func=lambda each: "until it is lifted" if each == inf else f"{each:g}",
+                key=f"{key} hours",
+            )
         with st.container(horizontal=True):
             pressed = [kind for label, kind in choices.items() if st.form_submit_button(label, key=f"{key} {kind}")]
     if not pressed:
@@ -70,7 +81,8 @@ def form(
         return
     st.session_state["author"] = author.strip()
     try:
-        ask(place, pressed[0], target, author.strip(), why.strip(), timedelta(hours=hours) if lasts else None, bound)
+        end = None if hours == inf else timedelta(hours=hours)
+        ask(place, pressed[0], target, author.strip(), why.strip(), end, bound)
     except StoreError as error:
         st.error(f"Nothing was stored: {error}")
         return

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from controlplane.dashboards import charts, pages, queries, tables, words
+from controlplane.dashboards import charts, freezes, pages, queries, tables, words
 from controlplane.dashboards.queries import Case, Place, Rollback, Watched
 from controlplane.domain.incident import BLIND_CAUSE
 from controlplane.domain.verdict import BLIND
@@ -26,6 +26,7 @@ def overview() -> None:
 
 
 def _look(where: Place, now: datetime) -> None:
+    freezes.banner(queries.frozen(where), now)
     monitors = queries.watched(where)
     if not monitors:
         st.info("No monitor is known here yet. Write a job file, then: `controlplane run MONITOR`")

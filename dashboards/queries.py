@@ -15,12 +15,13 @@ from sqlalchemy import func, select
 from controlplane.dashboards.canonical import read_monitor
 from controlplane.domain.action import ActionState
 from controlplane.domain.evidence import Evidence
+from controlplane.domain.guards import Freeze
 from controlplane.domain.incident import Incident, IncidentState, Silence
 from controlplane.domain.monitor import Monitor, RunKind
 from controlplane.errors import StoreError
-from controlplane.store import Session, Store
+from controlplane.store import Session, Store, freezes
 from controlplane.store.incidents import incident_of, silences
-from controlplane.store.intents import STORED
+from controlplane.store.intents import STORED, IntentKind
 from controlplane.store.records import evidence_of
 from controlplane.store.runs import newest
 from controlplane.store.tables import ConfigRow, DeliveryRow, IncidentRow, MonitorRow, RunRow, TransitionRow
@@ -246,6 +247,33 @@ def rollbacks(where: Place, incident_id: str | None = None) -> list[Rollback]:
 def _asked(session: Session, where: Place, target: str) -> list[IntentRow]:
     query = select(IntentRow).where(IntentRow.workspace == where.workspace, IntentRow.target == target)
     return list(session.scalars(query.order_by(IntentRow.id.desc())))
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A freeze in force; `asked` says that it is a wish that was not applied yet, which holds all the same."""
+
+    freeze: Freeze
+    asked: bool
+
+
+@st.cache_data(ttl=FRESH, show_spinner=False)
+def frozen(where: Place) -> list[Frozen]:
+    """What is frozen now: everything first, then by monitor."""
+    now = datetime.now(UTC)
+    with reading(where) as session:
+        held = [Frozen(freeze, False) for freeze in freezes.in_force(session, where.workspace, now)]
+        asked = [Frozen(freeze, True) for freeze in freezes.asked_for(session, where.workspace)]
+    return sorted(held + asked, key=lambda one: one.freeze.monitor or "")
+
+
+@st.cache_data(ttl=FRESH, show_spinner=False)
+def freezes_asked(where: Place) -> tuple[IntentRow, ...]:
+    """Who asked to freeze or to let go, newest first."""
+    kinds = (IntentKind.FREEZE, IntentKind.UNFREEZE)
+    with reading(where) as session:
+        query = select(IntentRow).where(IntentRow.workspace == where.workspace, IntentRow.kind.in_(kinds))
+        return tuple(session.scalars(query.order_by(IntentRow.id.desc()).limit(20)))
 
 
 @dataclass(frozen=True)

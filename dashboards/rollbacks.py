@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from controlplane.dashboards import intents, pages, proof, queries, tables, words
+from controlplane.dashboards import freezes, intents, pages, proof, queries, tables, words
 
 st.title("Rollbacks")
 intents.said()
 here, now = queries.place(), datetime.now(UTC)
+frozen = queries.frozen(here)
+freezes.banner(frozen, now)
+freezes.switch(here, frozen, now)
 known = queries.rollbacks(here)
 if not known:
     st.info("No rollback was planned yet. A failing check plans one where a monitor's reaction is propose or rollback.")
