@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from controlplane.cli.rehearsed import show_policy
 from controlplane.cli.show import Json, console, print_json, settings, table
 from controlplane.cli.watch import MonitorName, pick
+from controlplane.domain.monitor import Reaction
 from controlplane.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,14 +51,19 @@ def backtest(
         ),
     ] = None,
     until: Annotated[str | None, typer.Option(help="Where to stop, a day or an ISO 8601 moment; default: now.")] = None,
+    reaction: Annotated[
+        Reaction | None,
+        typer.Option(help="What if this were the reaction? Default: the job's; observe proves nothing, so is quicker."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Replay past windows: which pages there would have been, what they would have said, and how often.
+    """Replay past windows: which pages there would have been, how often, and what would have been done about them.
 
     Rows are read again and judged by today's job file, or by the one of `--job`. No run is recorded and nobody is
     told; only a reference that is missing is built and kept. A page is false where you vouch with `--healthy` that
-    nothing was wrong; without it the rate is that of all pages. Exit code 0 whatever the pages, 2 for bad usage or
-    configuration, 3 where nothing could be seen.
+    nothing was wrong; without it the rate is that of all pages. What the reaction would have done about each page is
+    planned, and proved on the window's rows, as a run does; nothing is moved. Exit code 0 whatever the pages, 2 for bad
+    usage or configuration, 3 where nothing could be seen.
     """
     from controlplane.app import open_app
     from controlplane.engine.backtest import replay, windows_of
@@ -67,6 +75,7 @@ def backtest(
         context, watched = opened[0], pick(monitor, *opened)
         if job is not None:
             watched = _changed(job, chosen, watched)
+        watched = replace(watched, reaction=reaction or watched.reaction)
         windows = windows_of(context, watched, days, end)
         with _bar(f"replaying {monitor}", len(windows)) as (told, done):
             found = replay(context, watched, windows, stretches, told, done)
@@ -74,6 +83,7 @@ def backtest(
         print_json({"monitor": monitor, "config_digest": watched.digest, "budget": watched.budget, "backtest": found})
     else:
         _show(watched, found, bool(stretches))
+        show_policy(watched, found.policy)
 
 
 def _moment(text: str) -> datetime:

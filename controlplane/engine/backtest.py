@@ -1,7 +1,8 @@
 """Backtest: past windows read again and judged by the very functions that runs use, in order; no run is recorded.
 
 Nothing of it reaches detectors, incidents, alerts, actions or the alias's history. A reference that a version lacks is
-built and kept, as the scheduler would.
+built and kept, as the scheduler would. What the monitor's reaction would have done is planned and proved as in a run,
+and moves nothing.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from controlplane.domain.action import Plan, Proof
 from controlplane.domain.alias import Holding
 from controlplane.domain.incident import BLIND_CAUSE, Event, Incident, IncidentState, advance
-from controlplane.domain.monitor import Monitor, Window, iso
+from controlplane.domain.monitor import Monitor, Reaction, Window, iso
 from controlplane.domain.verdict import BLIND, DetectorState, Finding, Outcome, Verdict
-from controlplane.engine import references
+from controlplane.engine import guarding, proof, references
 from controlplane.engine.context import Context
+from controlplane.engine.freeze import Frozen
 from controlplane.engine.judgement import Judged, decide
-from controlplane.engine.look import REGISTRY, SOURCE, Look, Tenure, look_at
+from controlplane.engine.look import REGISTRY, SOURCE, Look, Tenure, earlier_in, look_at
 from controlplane.engine.pages import Backtest, By, Page, Past, measured
+from controlplane.engine.policy import Rehearsal
 from controlplane.engine.schedule import due
 from controlplane.errors import CheckError, ConfigError, SourceError
 from controlplane.profiles.detector import EDetector
@@ -83,9 +87,9 @@ def replay(
         aside = replace(context, home=Path(folder))
         for window in windows:
             seen = line.see(aside, window)
+            line.fold(aside, window, seen)
             for part in seen.parts:
                 aside.sample_path(part.sample_digest).unlink(missing_ok=True)
-            line.fold(window, seen)
             done()
     return line.end()
 
@@ -100,6 +104,7 @@ class _Line:
         present = context.registry.holder(monitor.model)
         with context.store.begin() as session:
             held = records.holdings(session, context.workspace, context.registry.key(monitor.model))
+            self._looks = records.first_looks(session, monitor)
         self._held = held or [Holding(present, context.now())]
         self._present = present
         self._notes: dict[str, None] = {}
@@ -115,11 +120,13 @@ class _Line:
         self._past: list[Past] = []
         self._before_rows, self._said = 0, ""
         self._foreign = 0
+        self._rehearsal: Rehearsal | None = None
+        if monitor.reaction is not Reaction.OBSERVE:
+            self._rehearsal = Rehearsal(monitor, context.fleet, lambda at: guarding.known_then(context, monitor, at))
 
     def see(self, aside: Context, window: Window) -> Look:
         """Look at one window, building the references that it turns out to need; `aside` keeps its samples."""
-        at = window.end + self._monitor.schedule.delay
-        number = max((n for n, holding in enumerate(self._held) if holding.since <= at), default=0)
+        number = self._in_charge(window)[0]
         version = self._held[number].version or self._present
         self._have_reference(version, in_charge=True)
         seed = seed_of(self._monitor, window)
@@ -128,6 +135,19 @@ class _Line:
         if [other for other in lacking if self._have_reference(other)]:
             seen = look_at(aside, self._monitor, window, seed, version, number, self._held)
         return seen
+
+    def _in_charge(self, window: Window) -> tuple[int, datetime]:
+        """The number of the holding that a run of this window would have found, and when.
+
+        Who moved the alias within a window is often first seen when the window is run, a moment after it was due.
+        """
+        at = window.end + self._monitor.schedule.delay
+        version, looked = self._looks.get(window, (None, at))
+        if version is not None and at <= looked < at + self._monitor.schedule.window:
+            found = [n for n, one in enumerate(self._held) if one.since <= looked and one.version == version]
+            if found:
+                return found[-1], looked
+        return max((n for n, holding in enumerate(self._held) if holding.since <= at), default=0), at
 
     def _have_reference(self, version: str, in_charge: bool = False) -> bool:
         """Build the reference of a version that has none, once; True where it was built now."""
@@ -145,8 +165,8 @@ class _Line:
             self._notes[why] = None
         return not why
 
-    def fold(self, window: Window, seen: Look) -> None:
-        """Judge what was seen, after all windows before it."""
+    def fold(self, aside: Context, window: Window, seen: Look) -> None:
+        """Judge what was seen, after all windows before it, and rehearse the reaction to it."""
         if not seen.parts:
             found = next(result for result in seen.results if result.check == SOURCE)
             if found.blind and not self._past:
@@ -160,6 +180,7 @@ class _Line:
         judged = decide(self._monitor, window, seen.results, seen.version, seen.promise, before)
         self._states[seen.tenure] = judged.state
         opened = self._advance(window, judged, seen.tenure.version)
+        self._rehearse(aside, window, seen, judged)
         if seen.parts and all(part.version != seen.tenure.version for part in seen.parts):
             self._foreign += 1
         if seen.promise is not None and seen.promise.short:
@@ -206,6 +227,23 @@ class _Line:
             opened.append(number)
         return tuple(opened)
 
+    def _rehearse(self, aside: Context, window: Window, seen: Look, judged: Judged) -> None:
+        if self._rehearsal is None or seen.version is None:
+            return
+        version, number = seen.version, seen.tenure.number
+
+        def prove(plan: Plan) -> Sequence[Proof]:
+            self._told(f"proving a rollback at {iso(window.end)}")
+            part = next((part for part in seen.parts if part.version == version), None)
+            if part is None:
+                return ()
+            frozen = Frozen(part.version, part.n_rows, part.sample_digest, part.sample_rate)
+            return proof.prove(aside, self._monitor, plan, window, seed_of(self._monitor, window), frozen)
+
+        _, at = self._in_charge(window)
+        earlier = earlier_in(self._monitor, self._held[: number + 1], version)
+        self._rehearsal.meet(window, at, judged.findings, self._open, version, number, earlier, prove)
+
     def _vouched(self, window: Window) -> bool:
         return any(_within([window], stretch) for stretch in self._healthy)
 
@@ -225,7 +263,9 @@ class _Line:
         per = None if budget is None else budget.per
         rates = measured(self._past, self._pages, per, bool(self._healthy))
         built = tuple(version for version, how in self._asked.items() if how == "built")
-        return Backtest(tuple(self._pages), tuple(self._past), rates, self._before_rows, built, tuple(self._notes))
+        pages, past, notes = tuple(self._pages), tuple(self._past), tuple(self._notes)
+        policy = None if self._rehearsal is None else self._rehearsal.end()
+        return Backtest(pages, past, rates, self._before_rows, built, notes, policy)
 
 
 def _within(windows: Iterable[Window], stretch: Window) -> bool:

@@ -46,3 +46,20 @@ def hold(
     )
     wish = Wish(monitor.name, monitor.risk_tier, from_version, to_version, approved)
     return guard(wish, monitor.guards, fleet, known, now)
+
+
+def known_then(context: Context, monitor: Monitor, then: datetime) -> Known:
+    """What guards would have known at a past moment of what was really done until then, for a backtest.
+
+    How many other aliases were moved and not yet verified then is not known, and taken as none.
+    """
+    workspace, key = context.workspace, context.registry.key(monitor.model)
+    with context.store.begin() as session:
+        # What we did at that very moment came of the decision; what others did was seen before it.
+        visible = [move for move in moves.of_alias(session, workspace, key) if move.at < then or not move.ours]
+        return Known(
+            freezes=freezes.in_force_then(session, workspace, then),
+            closed=closed([*monitor.guards.freeze_windows, *context.fleet.freeze_windows], then),
+            moves=[move for move in visible if move.at <= then],
+            made=[at for at in moves.made_since(session, workspace, then - HOUR) if at < then],
+        )

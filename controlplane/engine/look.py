@@ -141,10 +141,11 @@ def see(context: Context, monitor: Monitor) -> tuple[str, int]:
 
 def earlier_holders(context: Context, monitor: Monitor, version: str | None) -> list[str]:
     """The versions a rollback could go to, best first: declared targets, then earlier holders, newest first."""
-    return _earlier(monitor, _holdings(context, monitor), version)
+    return earlier_in(monitor, _holdings(context, monitor), version)
 
 
-def _earlier(monitor: Monitor, held: Sequence[Holding], version: str | None) -> list[str]:
+def earlier_in(monitor: Monitor, held: Sequence[Holding], version: str | None) -> list[str]:
+    """The same out of a history of the alias."""
     past = [holding.version for holding in reversed(held) if holding.version is not None]
     return [name for name in dict.fromkeys([*monitor.rollback_targets, *past]) if name != version]
 
@@ -195,7 +196,7 @@ def _measure(
     results: list[CheckResult] = []
     waiting: list[tuple[CheckResult, CheckTask, CheckSpec]] = []
     for part in parts:
-        others = _earlier(monitor, held, part.version)
+        others = earlier_in(monitor, held, part.version)
         for spec in checks:
             try:
                 task = task_of(context, monitor, window, seed, part, spec, others[:1], rows.get(part.version))

@@ -97,11 +97,11 @@ def measure(task: CheckTask) -> Measured:
     measures = tuple(check.measure(sample, params))
     if task.min_effect is None or not check.scored or sample.reference is None:
         return Measured(measures)
-    scores, why = _score(task, sample.reference, check.statistics(sample, params, measures))
+    scores, why = score(task, sample.reference, check.statistics(sample, params, measures))
     return Measured(measures, scores, why, sample.reference.importance)
 
 
-def _score(task: CheckTask, reference: Reference, found: Sequence[Statistic]) -> tuple[tuple[Score, ...], str]:
+def score(task: CheckTask, reference: Reference, found: Sequence[Statistic]) -> tuple[tuple[Score, ...], str]:
     """Each statistic as one-sided scores, judged by the reference's own blocks."""
     assert task.min_effect is not None
     if reference.blocks is None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from controlplane.domain.monitor import Window
 from controlplane.domain.verdict import Outcome
+from controlplane.engine.policy import Policy
 from controlplane.profiles.rates import poisson_interval
 
 PERIOD = timedelta(days=90)
@@ -102,7 +103,8 @@ class Backtest:
     """What a monitor would have done: its pages, its windows in order, and how often it pages.
 
     `before_rows` counts windows left out because the source holds nothing that old; `built` are versions whose
-    reference was made for this; `notes` says what else a reader should know.
+    reference was made for this; `notes` says what else a reader should know. `policy` is what its reaction would have
+    done about the pages, None where it only observes.
     """
 
     pages: tuple[Page, ...]
@@ -111,6 +113,7 @@ class Backtest:
     before_rows: int
     built: tuple[str, ...]
     notes: tuple[str, ...]
+    policy: Policy | None = None
 
     def blind(self) -> int:
         """In how many windows no check could see."""

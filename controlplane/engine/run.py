@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controlplane import ports
-from controlplane.domain.action import Plan, Refused, plan_rollback
+from controlplane.domain.action import Refused
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.incident import Event, Severity, Transition, advance
-from controlplane.domain.monitor import Monitor, Reaction, RunKind, Window
+from controlplane.domain.monitor import Monitor, RunKind, Window
 from controlplane.domain.verdict import (
     BLIND,
     CheckResult,
@@ -26,6 +26,7 @@ from controlplane.engine.context import Context
 from controlplane.engine.judgement import decide
 from controlplane.engine.late import Again
 from controlplane.engine.look import SOURCE, Look, Tenure, earlier_holders, look, look_again
+from controlplane.engine.policy import called_for, replayable
 from controlplane.engine.tracked import beside_record
 from controlplane.engine.transitions import EVIDENCE_KEPT
 from controlplane.store import Session, actions, incidents, records, runs
@@ -173,23 +174,16 @@ def _react(
     for transition in advance(known, verdict, monitor.tolerance):
         transitions.store(session, monitor, transition, now, claim.run_id, version=version)
     known = incidents.open_incidents(session, context.workspace, monitor.name)
-    failing = [
-        finding
-        for finding in findings
-        if finding.outcome is Outcome.FAIL and not finding.dry_run and finding.check in known
-    ]
-    kinds = {check.name: check.kind for check in monitor.checks}
-    replayable = {name: bool(ports.load("checks", kind).replayable) for name, kind in kinds.items()}
     registry_key = context.registry.key(monitor.model)
-    past = actions.past_of(session, monitor, registry_key, [name for name, yes in replayable.items() if yes])
-    planned = plan_rollback(version, earlier, failing, replayable, past, monitor.reaction)
-    if planned is None:
+    past = actions.past_of(session, monitor, registry_key, [name for name, yes in replayable(monitor).items() if yes])
+
+    def hold(asks: bool) -> Refused | None:
+        return guarding.hold(context, session, monitor, now, version, approved=asks)
+
+    called = called_for(monitor, findings, known, version, earlier, past, hold)
+    if called is None:
         return
-    cause = failing[0].check if isinstance(planned, Refused) else planned.check
-    if isinstance(planned, Plan):
-        # A proposal is there for a person to decide, whose word counts for more than what holds automatic moves back.
-        asks = planned.needs_approval or monitor.reaction is Reaction.PROPOSE
-        planned = guarding.hold(context, session, monitor, now, version, approved=asks) or planned
+    cause, planned = called
     incident = known[cause]
     if not actions.wants_plan(session, monitor, incident.id, planned):
         return

@@ -55,6 +55,18 @@ def _open(workspace: str, now: datetime) -> Select[FreezeRow]:
     )
 
 
+def in_force_then(session: Session, workspace: str, then: datetime) -> list[Freeze]:
+    """The freezes that were in force at a past moment, oldest first."""
+    query = select(FreezeRow).where(
+        FreezeRow.workspace == workspace,
+        FreezeRow.since <= then,
+        or_(FreezeRow.lifted_at.is_(None), FreezeRow.lifted_at > then),
+        or_(FreezeRow.until.is_(None), FreezeRow.until > then),
+    )
+    rows = session.scalars(query.order_by(FreezeRow.id))
+    return [Freeze(row.monitor, row.author, row.why, row.since, row.until) for row in rows]
+
+
 def asked_for(session: Session, workspace: str) -> list[Freeze]:
     """The freezes that people asked for and nobody applied yet: they hold from the moment they are stored."""
     query = select(IntentRow).where(

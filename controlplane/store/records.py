@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from controlplane.domain.alias import Holding
 from controlplane.domain.evidence import Evidence
-from controlplane.domain.monitor import Monitor
+from controlplane.domain.monitor import Monitor, RunKind, Window
 from controlplane.domain.verdict import Outcome
 from controlplane.store import chain
 from controlplane.store.rows import new_id, won
-from controlplane.store.tables import ConfigRow, EvidenceRow, FindingRow, FollowupRow, MonitorRow, ReferenceRow
+from controlplane.store.tables import ConfigRow, EvidenceRow, FindingRow, FollowupRow, MonitorRow, ReferenceRow, RunRow
 from controlplane.store.tables_acts import ActionRow, HoldingRow
 
 
@@ -123,6 +123,20 @@ def holdings(session: Session, workspace: str, registry_key: str) -> list[Holdin
             .order_by(HoldingRow.sequence)
         )
     ]
+
+
+def first_looks(session: Session, monitor: Monitor) -> dict[Window, tuple[str | None, datetime]]:
+    """Whom each scheduled window found in charge when it was first run, and when that was recorded."""
+    rows = session.execute(
+        select(RunRow.window_start, RunRow.window_end, RunRow.version, RunRow.recorded_at).where(
+            RunRow.workspace == monitor.workspace,
+            RunRow.monitor == monitor.name,
+            RunRow.kind == RunKind.SCHEDULED,
+            RunRow.revision == 0,
+            RunRow.recorded_at.is_not(None),
+        )
+    )
+    return {Window(start, end): (version, at) for start, end, version, at in rows if at is not None}
 
 
 def holdings_of(session: Session, workspace: str, model: str) -> list[tuple[HoldingRow, str]]:

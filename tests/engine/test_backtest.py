@@ -188,7 +188,7 @@ def test_a_budget_in_another_job_file_is_replayed_and_printed_whole(world: World
     told: dict[str, Any] = json.loads(out)
     assert (told["monitor"], told["budget"]) == ("scorer", {"false_pages": 1, "per": 604800, "min_effect": 0.05})
     test = told["backtest"]
-    assert set(test) == {"pages", "windows", "rates", "before_rows", "built", "notes"}
+    assert set(test) == {"pages", "windows", "rates", "before_rows", "built", "notes", "policy"}
     assert test["built"] == ["1", "2"]
     assert [window["window"]["start"] for window in test["windows"]][:2] == [
         "2026-03-01T00:00:00Z",

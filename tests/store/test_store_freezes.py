@@ -53,6 +53,17 @@ def test_lifting_ends_that_freeze_alone_and_keeps_who_did_it(store: Store) -> No
         assert rows[over].lifted_by is None
 
 
+def test_what_was_in_force_at_a_past_moment_is_known_after_it_is_lifted(store: Store) -> None:
+    with store.begin() as session:
+        thrown(session, "scorer")
+        thrown(session, "churn", 2)
+        thrown(session, None, workspace="another")
+        freezes.lift(session, "default", "scorer", "bob", T0 + 3 * HOUR)
+    with store.begin() as session:
+        then = [freezes.in_force_then(session, "default", T0 + hours * HOUR) for hours in (-1, 0, 2, 3)]
+    assert [[freeze.monitor for freeze in found] for found in then] == [[], ["scorer", "churn"], ["scorer"], []]
+
+
 def test_a_freeze_that_was_only_asked_for_is_known_until_it_is_applied(store: Store) -> None:
     with store.begin() as session:
         until = T0 + timedelta(hours=8)

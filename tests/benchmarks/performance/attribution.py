@@ -13,7 +13,7 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -82,24 +82,27 @@ SMALLER = (
 )
 
 
+@dataclass(frozen=True)
 class Answers:
-    """A version that says again what it would have said: its answers are columns of the rows."""
+    """A version that says again what it would have said: its answers are the columns that start with `prefix`."""
 
-    version, classes = "1", None
+    version: str = "1"
+    prefix: str = "their_"
+    classes: None = None
 
     def predict(self, rows: pa.Table) -> np.ndarray:
-        return np.asarray(rows["their_said"])
+        return np.asarray(rows[f"{self.prefix}said"])
 
     def probabilities(self, rows: pa.Table) -> np.ndarray | None:
-        if "their_chance" not in rows.column_names:
+        if f"{self.prefix}chance" not in rows.column_names:
             return None
-        chance = np.asarray(rows["their_chance"])
+        chance = np.asarray(rows[f"{self.prefix}chance"])
         return np.column_stack([1 - chance, chance])
 
 
-def easy(rng: np.random.Generator, shape: tuple[int, ...], alike: float) -> np.ndarray:
-    """How easy each row is for both versions, shape (2, ...): normal, with correlation `alike`."""
-    common, own = rng.normal(size=shape), rng.normal(size=(2, *shape))
+def easy(rng: np.random.Generator, shape: tuple[int, ...], alike: float, versions: int = 2) -> np.ndarray:
+    """How easy each row is for each version, shape (versions, ...): normal, with correlation `alike`."""
+    common, own = rng.normal(size=shape), rng.normal(size=(versions, *shape))
     return np.sqrt(alike) * common + np.sqrt(1 - alike) * own
 
 
@@ -118,20 +121,29 @@ def metric_of(metric: str, drawn: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return -above / (positive * (truth.shape[-1] - positive))
 
 
-def rows_of(metric: str, drawn: np.ndarray, truth: np.ndarray, falls: tuple[float, float]) -> pa.Table:
-    """Rows whose answers are as good as `drawn` says, after each version fell by so many effects."""
+def rows_of(
+    metric: str,
+    drawn: np.ndarray,
+    truth: np.ndarray,
+    falls: Sequence[float],
+    prefixes: Sequence[str] = ("", "their_"),
+) -> pa.Table:
+    """Rows whose answers are as good as `drawn` says, after each version fell by so many effects.
+
+    A version's answers are columns that start with its prefix.
+    """
     n = drawn.shape[-1]
     columns: dict[str, Any] = {"x": np.zeros(n)}
     if metric == "mae":
         columns["truth"] = np.zeros(n)
-        for name, one, fall in zip(("", "their_"), drawn, falls, strict=True):
-            columns[f"{name}said"] = one * SCALE**fall
+        for prefix, one, fall in zip(prefixes, drawn, falls, strict=True):
+            columns[f"{prefix}said"] = one * SCALE**fall
         return pa.table(columns)
     columns["truth"] = truth.astype(np.int64)
-    for name, one, fall in zip(("", "their_"), drawn, falls, strict=True):
+    for prefix, one, fall in zip(prefixes, drawn, falls, strict=True):
         margin = one + SKILL - FALL * fall
         chance = 1 / (1 + np.exp(-2 * margin * np.where(truth, 1, -1)))
-        columns[f"{name}said"], columns[f"{name}chance"] = (chance > 0.5).astype(np.int64), chance
+        columns[f"{prefix}said"], columns[f"{prefix}chance"] = (chance > 0.5).astype(np.int64), chance
     return pa.table(columns)
 
 
