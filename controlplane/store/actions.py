@@ -315,8 +315,10 @@ def outcomes_after_move(session: Session, row: ActionRow) -> set[str]:
     """The outcomes of the failing check in the first scheduled window after the move that could see the target.
 
     A window where the check was blind is passed over: it proves neither recovery nor failure. So is a manual run, and
-    one that was recorded before the move and is judged again because its labels came.
+    one that was recorded before the move and is judged again because its labels came. It is a later window than the one
+    that failed, whatever the clock said when either was recorded.
     """
+    failed = select(RunRow.window_end).where(RunRow.id == row.run_id).scalar_subquery()
     before = aliased(RunRow)
     seen_before = exists().where(
         before.workspace == RunRow.workspace,
@@ -341,6 +343,7 @@ def outcomes_after_move(session: Session, row: ActionRow) -> set[str]:
             RunRow.monitor == row.monitor,
             RunRow.kind == RunKind.SCHEDULED,
             RunRow.recorded_at > row.moved_at,
+            RunRow.window_end > failed,
             ~seen_before,
             PartRow.version == row.to_version,
             *seen,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 from test_rollback import all_actions, ask, events, regress, the_action
 from world import World
 
-from controlplane.engine import cycle
+from controlplane.engine import cycle, rollback
 from controlplane.engine.context import Context
 from controlplane.errors import ProbeError
 from controlplane.probe import served_version
@@ -128,6 +129,68 @@ def test_an_alias_that_was_deleted_meanwhile_is_left_alone(make_world: MakeWorld
         action = the_action(context)
         assert action.state == "superseded"
         assert "it holds no version now" in action.why
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("the target", "'scorer' has no version 1 to move 'champion' to; valid: 2"),
+        ("the model", "there is no model 'scorer' in the registry"),
+    ],
+)
+def test_what_was_deleted_after_the_proof_ends_the_move_with_its_reason(
+    make_world: MakeWorld, gone: str, said: str
+) -> None:
+    world = make_world(reaction="propose")
+    with world.open() as context:
+        regress(world, context)
+        ask(context, IntentKind.APPROVE, the_action(context).id)
+        client = world.client()
+        take = client.delete_model_version if gone == "the target" else client.delete_registered_model
+        world.on["moving"] = lambda: take(*(("scorer", "1") if gone == "the target" else ("scorer",)))
+        cycle.begin(context)
+        world.on.clear()
+        for _ in range(6):
+            world.clock += timedelta(minutes=6)
+            rollback.advance(context)
+        action = the_action(context)
+        assert action.state == "failed"
+        assert said in action.why
+        assert events(context)[-1] == "rollback_failed"
+
+
+def test_a_registry_that_may_only_be_read_ends_the_move_with_its_reason(make_world: MakeWorld) -> None:
+    world = make_world(reaction="propose")
+    with world.open() as context:
+        regress(world, context)
+        ask(context, IntentKind.APPROVE, the_action(context).id)
+        with sqlite3.connect(world.home / "mlflow.db") as registry:
+            registry.execute(
+                "CREATE TRIGGER read_only BEFORE UPDATE ON registered_model_aliases "
+                "BEGIN SELECT RAISE(ABORT, 'the registry is read-only'); END"
+            )
+        for _ in range(3):
+            cycle.begin(context)
+            world.clock += timedelta(minutes=3)
+        action = the_action(context)
+        assert (action.state, world.champion()) == ("failed", "2")
+        assert "whether scorer@champion was moved to version 1 was not seen" in action.why
+
+
+def test_a_clock_that_goes_backwards_neither_moves_twice_nor_loses_the_move(make_world: MakeWorld) -> None:
+    world = make_world(reaction="propose")
+    with world.open() as context:
+        regress(world, context)
+        world.clock -= timedelta(hours=3)
+        ask(context, IntentKind.APPROVE, the_action(context).id)
+        cycle.begin(context)
+        assert (the_action(context).state, world.champion()) == ("moved", "1")
+        world.clock -= timedelta(hours=3)
+        cycle.begin(context)
+        world.publish(2, "1")
+        cycle.tick(context)
+        assert the_action(context).state == "verified"
+        assert events(context).count("rollback_made") == 1
 
 
 def test_two_people_who_decide_at_once_end_in_one_decision(make_world: MakeWorld) -> None:
