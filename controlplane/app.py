@@ -49,14 +49,18 @@ def open_app(
     stopping: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     warm: bool = True,
+    jobs: Jobs | None = None,
 ) -> Iterator[tuple[Context, tuple[Problem, ...]]]:
     """Wire everything for running monitors, and let go of it at the end.
 
     Monitors whose files are in order are wired; the problems of the others come beside, for the caller to show.
     `warm` has the workers' server load what opens models of any flavour, which pays from the second model on.
+    `jobs` stand in for those of the job folder: a drill watches a changed copy of one of them.
     """
     silence_telemetry()
-    jobs, problems = load_valid(settings.jobs, settings.workspace)
+    problems: tuple[Problem, ...] = ()
+    if jobs is None:
+        jobs, problems = load_valid(settings.jobs, settings.workspace)
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
     except OSError as error:

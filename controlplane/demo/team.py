@@ -10,9 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from controlplane.arrival import publish
 from controlplane.demo import digits, insurance, release
-from controlplane.demo.stream import publish
-from controlplane.domain.monitor import Window
+from controlplane.domain.monitor import Columns, Window
+
+COLUMNS = Columns("at", model_version="model_version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Service:
     def receive(self, rows: pa.Table, window: Window) -> str:
         """Answer the rows of one window with the version that holds the alias, and publish them; that version."""
         version = self.holder()
-        publish(self.answer(self.versions[version], rows), version, window, self.folder / self.name)
+        publish(self.answer(self.versions[version], rows), COLUMNS, version, window, self.folder / self.name)
         return version
 
 

@@ -68,7 +68,7 @@ def build_task(task: BuildTask) -> tuple[str, int, Promise | None]:
     not there.
     """
     rows = read_table(task.rows)
-    rows = _scored(rows, task)
+    rows = scored(rows, task.columns, task.model)
     reference = build_reference(rows.to_batches, task.columns, task.version, task.cap)
     promised = None
     if task.anchor is not None:
@@ -96,12 +96,12 @@ def _opened(place: ModelPlace) -> ports.Model | None:
         return None
 
 
-def _scored(rows: pa.Table, task: BuildTask) -> pa.Table:
-    columns = task.columns
+def scored(rows: pa.Table, columns: Columns, place: ModelPlace) -> pa.Table:
+    """The rows with what a version answers to them, where they do not bear answers already; raises CheckError."""
     wants = [name for name in (columns.prediction, columns.probability) if name and name not in rows.column_names]
     if not wants:
         return rows
-    model = task.model.open()
+    model = place.open()
     if columns.prediction in wants:
         rows = rows.append_column(columns.prediction, pa.array(model.predict(rows)))
     if columns.probability in wants:

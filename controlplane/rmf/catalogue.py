@@ -26,11 +26,13 @@ WRITTEN_BY_THE_ENGINE = frozenset(
         "check_history",
         "incident_records",
         "incident_time",
+        "monitor_effectiveness",
         "monitor_liveness",
         "monitor_plan",
         "notification_record",
         "policy_version",
         "role_assignment",
+        "rollback_drill",
         "silence_override",
         "threshold_trace",
     }

@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from controlplane.arrival import publish
 from controlplane.checks.intervals import wilson
 from controlplane.demo import insurance
-from controlplane.demo.stream import last_hours, publish
+from controlplane.demo.stream import last_hours
+from controlplane.demo.team import COLUMNS
 
 SHIFTED = (False, False, False, False, True, False, False, False)
 
@@ -99,10 +101,10 @@ def test_a_published_window_holds_its_rows_inside_its_hour(
 
     (window,) = last_hours(1, datetime(2026, 3, 1, 12, 34, tzinfo=UTC))
     rows = parts.stream.slice(0, 600)
-    path = publish(insurance.answer(versions[0], rows), "7", window, tmp_path / "rows")
+    path = publish(insurance.answer(versions[0], rows), COLUMNS, "7", window, tmp_path / "rows")
     written = pq.read_table(path)
     moments = written["at"].to_pylist()
     assert window.start <= min(moments) and max(moments) < window.end
     assert set(written["model_version"].to_pylist()) == {"7"}
     assert written["id"].to_pylist() == rows["id"].to_pylist()
-    assert [path.name for path in path.parent.iterdir()] == ["2026-03-01T11.parquet"]
+    assert [path.name for path in path.parent.iterdir()] == ["2026-03-01T1100.parquet"]
