@@ -24,7 +24,7 @@ def show_policy(monitor: Monitor, policy: Policy | None) -> None:
     if policy.responses:
         title = f"{monitor.name}: what the reaction {policy.reaction} would have done"
         table(title, HEADINGS, [_row(response) for response in policy.responses])
-    for line in _lines(policy):
+    for line in _lines(monitor, policy):
         console().print(line, markup=False, soft_wrap=True)
 
 
@@ -42,7 +42,7 @@ def _row(response: Response) -> tuple[object, ...]:
     )
 
 
-def _lines(policy: Policy) -> Iterator[str]:
+def _lines(monitor: Monitor, policy: Policy) -> Iterator[str]:
     """The counts, and what is assumed or unknown, one sentence a line."""
     from controlplane.engine.policy import Would
 
@@ -60,6 +60,8 @@ def _lines(policy: Policy) -> Iterator[str]:
         )
     if counts[Would.PROPOSE]:
         yield "a proposal is taken to be answered by nobody, and to run out"
+    if policy.responses and monitor.late_labels is not None:
+        yield "labels are taken as they are known now, as if each window had had them when it ended; runs wait for them"
 
 
 def _times(count: int) -> str:

@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from controlplane.domain.action import Plan, Proof
+from controlplane.domain.action import Plan, Proof, Refused
 from controlplane.domain.alias import Holding
 from controlplane.domain.incident import BLIND_CAUSE, Event, Incident, IncidentState, advance
 from controlplane.domain.monitor import Monitor, Reaction, Window, iso
 from controlplane.domain.verdict import BLIND, DetectorState, Finding, Outcome, Verdict
-from controlplane.engine import guarding, proof, references
+from controlplane.engine import guarding, proof, references, versions
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import Frozen
 from controlplane.engine.judgement import Judged, decide
@@ -120,6 +120,7 @@ class _Line:
         self._past: list[Past] = []
         self._before_rows, self._said = 0, ""
         self._foreign = 0
+        self._barred: dict[tuple[str, tuple[str, ...]], dict[str, Refused]] = {}
         self._rehearsal: Rehearsal | None = None
         if monitor.reaction is not Reaction.OBSERVE:
             self._rehearsal = Rehearsal(monitor, context.fleet, lambda at: guarding.known_then(context, monitor, at))
@@ -238,7 +239,12 @@ class _Line:
             if part is None:
                 return ()
             frozen = Frozen(part.version, part.n_rows, part.sample_digest, part.sample_rate)
-            return proof.prove(aside, self._monitor, plan, window, seed_of(self._monitor, window), frozen)
+            # Reading artefacts takes long, and a replay sees them all at one time: now.
+            asked = plan.from_version, plan.targets
+            if asked not in self._barred:
+                self._barred[asked] = versions.unsafe(aside, self._monitor, *asked)[0]
+            seed = seed_of(self._monitor, window)
+            return proof.prove(aside, self._monitor, plan, window, seed, frozen, self._barred[asked])
 
         _, at = self._in_charge(window)
         earlier = earlier_in(self._monitor, self._held[: number + 1], version)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from controlplane import ports
 from controlplane.domain.action import Plan, Proof, Refusal, Refused
 from controlplane.domain.attribution import behind, compare
@@ -14,16 +16,26 @@ from controlplane.engine.measure import measure
 from controlplane.workers import Result, Task
 
 
-def prove(context: Context, monitor: Monitor, plan: Plan, window: Window, seed: int, part: Frozen) -> tuple[Proof, ...]:
+def prove(
+    context: Context,
+    monitor: Monitor,
+    plan: Plan,
+    window: Window,
+    seed: int,
+    part: Frozen,
+    barred: Mapping[str, Refused] | None = None,
+) -> tuple[Proof, ...]:
     """Each target's replay on the rows of `part`, which the failing version answered, or why it is not safe.
 
     Everything that stands in the way of a proof is a refusal of its target; nothing is raised but the registry's own.
+    `barred` are the targets that are not safe, where that is known already.
     """
     spec = next((check for check in monitor.checks if check.name == plan.check), None)
     if spec is None:
         why = f"the job of {monitor.name} has no check {plan.check!r} any more"
         return tuple(Proof(version, unsafe=Refused(Refusal.NOT_MEASURED, why)) for version in plan.targets)
-    barred, _ = versions.unsafe(context, monitor, plan.from_version, plan.targets)
+    if barred is None:
+        barred, _ = versions.unsafe(context, monitor, plan.from_version, plan.targets)
     safe = [version for version in plan.targets if version not in barred]
     reference = references.find(context, monitor, part.version)
     tasks = [

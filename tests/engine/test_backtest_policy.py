@@ -113,6 +113,14 @@ def test_a_proposal_waits_without_an_answer_and_is_made_again_once_it_ran_out(co
     assert hasty.unknown == 0
 
 
+def test_a_target_that_cannot_be_used_is_refused_and_the_next_one_proved(context: Context) -> None:
+    policy = rehearsed(context, Reaction.ROLLBACK, rollback_targets=("99",))
+    refused, moved = policy.responses
+    assert (refused.code, refused.targets, refused.windows) == ("not_loaded", ("99",), 2)
+    assert "version 99 cannot be used" in refused.why
+    assert (moved.targets, moved.to_version, {one.version for one in moved.proof}) == (("99", "1"), "1", {"1"})
+
+
 def test_a_monitor_that_only_observes_shows_nothing_unless_asked_what_if(
     world: World, context: Context, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
