@@ -46,8 +46,8 @@ class Freeze:
 
     def __str__(self) -> str:
         what = "everything is" if self.monitor is None else f"{self.monitor} is"
-        until = "until it is lifted" if self.until is None else f"until {iso(self.until)}"
-        return f"{what} frozen since {iso(self.since)} {until}, by {self.author}: {self.why}"
+        until = "until it is lifted" if self.until is None else f"until {_second(self.until)}"
+        return f"{what} frozen since {_second(self.since)} {until}, by {self.author}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _frozen(wish: Wish, fleet: Fleet, known: Known, now: datetime) -> Refused | 
         return Refused(Refusal.FROZEN, f"{fleet.unknown}, so that no guard of the fleet is known; nothing is moved")
     if known.closed:
         last = max(known.closed, key=lambda closed: closed.until)
-        return Refused(Refusal.FROZEN, f"a freeze window is open until {iso(last.until)}: {last.why}")
+        return Refused(Refusal.FROZEN, f"a freeze window is open until {_second(last.until)}: {last.why}")
     return None
 
 
@@ -130,13 +130,13 @@ def _flapping(wish: Wish, guards: Guards, known: Known, now: datetime) -> Refuse
         if (move.from_version, move.to_version) == (wish.from_version, wish.to_version):
             return Refused(
                 Refusal.FLAPPING,
-                f"we moved the alias from version {move.from_version} to version {move.to_version} at {iso(move.at)} "
+                f"we moved the alias from version {move.from_version} to version {move.to_version} at {_second(move.at)} "
                 "already, and it was moved back since: a person has to decide",
             )
     if len(ours) >= guards.most_moves:
         return Refused(
             Refusal.FLAPPING,
-            f"the alias was moved by us {_times(len(ours))} since {iso(ours[0].at)}; "
+            f"the alias was moved by us {_times(len(ours))} since {_second(ours[0].at)}; "
             f"at most {guards.most_moves} in {guards.most_moves_per / HOUR:g} h are made without a person",
         )
     return None
@@ -148,8 +148,8 @@ def _cooling(guards: Guards, known: Known, now: datetime) -> Refused | None:
         until = move.at + guards.cooldown
         if now < until and (move.ours or _returned(known.moves, index)):
             who = "us" if move.ours else "somebody else"
-            why = f"the alias was moved to version {move.to_version} by {who} at {iso(move.at)}"
-            return Refused(Refusal.COOLDOWN, f"{why}; cooldown until {iso(until)}")
+            why = f"the alias was moved to version {move.to_version} by {who} at {_second(move.at)}"
+            return Refused(Refusal.COOLDOWN, f"{why}; cooldown until {_second(until)}")
     return None
 
 
@@ -178,6 +178,10 @@ def _capped(wish: Wish, fleet: Fleet, known: Known, now: datetime) -> Refused | 
             f"{aliases} of risk tier {wish.risk_tier} moved by us and not yet verified; at most {most} at a time",
         )
     return None
+
+
+def _second(moment: datetime) -> str:
+    return iso(moment.replace(microsecond=0))
 
 
 def _times(count: int) -> str:

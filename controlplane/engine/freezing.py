@@ -51,7 +51,7 @@ def apply(session: Session, intent: IntentRow, known: Collection[str], now: date
     frozen = {held.monitor for held in in_force if held.monitor is not None}
     names = sorted({*known, *frozen, *records.monitor_names(session, intent.workspace)})
     if monitor is not None and monitor not in names:
-        choices = suggest(monitor, names) if names else "no monitor was ever loaded; leave it out to freeze everything"
+        choices = suggest(monitor, names) if names else "no monitor was ever loaded; leave it out to mean everything"
         return f"unknown monitor {monitor!r}; {choices}", ""
     apply_it = _freeze if intent.kind == IntentKind.FREEZE else _unfreeze
     return apply_it(session, intent, monitor, in_force, now)

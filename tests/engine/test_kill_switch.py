@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from world import HOUR, World
+from world import HOUR, T0, World
 
 from controlplane.cli.main import call
-from controlplane.engine import cycle, register
+from controlplane.engine import cycle, freezing, register
 from controlplane.engine.context import Context
 from controlplane.engine.intents import apply as apply_intents
 from controlplane.store import Store, actions, freezes, intents
 from controlplane.store.intents import IntentKind
 from controlplane.store.records import evidence_of
-from controlplane.store.tables_acts import ActionRow, FreezeRow, IntentRow
+from controlplane.store.tables_acts import ActionRow, FreezeRow, IntentRow, LinkRow
 
 MakeWorld = Callable[..., World]
 Said = tuple[int, str, str]
@@ -104,7 +104,7 @@ def test_a_monitor_that_nobody_knows_is_refused_with_the_names_there_are(
 ) -> None:
     code, _, err = controlplane("freeze", "scorer", "--why", "audit")
     assert code == 2
-    assert "unknown monitor 'scorer'; no monitor was ever loaded; leave it out to freeze everything" in err
+    assert "unknown monitor 'scorer'; no monitor was ever loaded; leave it out to mean everything" in err
     world = make_world()
     for name, value in world.environment().items():
         monkeypatch.setenv(name, value)
@@ -155,6 +155,25 @@ def test_one_monitor_stays_frozen_when_everything_else_is_let_go(
     assert "frozen: scorer is frozen since" in controlplane("rollbacks", "list")[1]
     once = json.loads(controlplane("scheduler", "--once", "--json")[1])
     assert [freeze["monitor"] for freeze in once["freezes"]] == ["scorer"]
+
+
+def test_what_was_asked_for_before_is_applied_first_and_all_of_it_is_under_the_chain(store_url: str) -> None:
+    store = Store(store_url)
+    with store.begin() as session:
+        earlier = intents.store_intent(session, "default", IntentKind.FREEZE, "*", "ann", "audit", T0)
+        other = intents.store_intent(session, "default", IntentKind.ACKNOWLEDGE, "incident", "ann", "", T0)
+    lifted = freezing.throw(store, IntentKind.UNFREEZE, None, "bob", "", T0 + HOUR)
+    assert lifted.state == "applied"
+    assert "by ann: audit" in lifted.result
+    with store.begin() as session:
+        assert intents.intent_of(session, earlier).state == "applied"
+        assert intents.intent_of(session, other).state == "stored"
+        assert freezes.in_force(session, "default", T0 + HOUR) == []
+        (row,) = session.scalars(select(FreezeRow))
+        assert (row.author, row.lifted_by, row.lifted_at) == ("ann", "bob", T0 + HOUR)
+        linked = set(session.scalars(select(LinkRow.table)))
+    assert linked == {"cp_intents", "cp_freezes", "cp_evidence"}
+    store.close()
 
 
 def ask(context: Context, kind: IntentKind, target: str, why: str = "asked") -> str:
