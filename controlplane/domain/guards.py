@@ -130,8 +130,8 @@ def _flapping(wish: Wish, guards: Guards, known: Known, now: datetime) -> Refuse
         if (move.from_version, move.to_version) == (wish.from_version, wish.to_version):
             return Refused(
                 Refusal.FLAPPING,
-                f"we moved the alias from version {move.from_version} to version {move.to_version} at {_second(move.at)} "
-                "already, and it was moved back since: a person has to decide",
+                f"we moved the alias from version {move.from_version} to version {move.to_version} at "
+                f"{_second(move.at)} already, and it was moved back since: a person has to decide",
             )
     if len(ours) >= guards.most_moves:
         return Refused(
