@@ -148,6 +148,9 @@ class Source(Protocol):
     def fetch(self, window: Window | None) -> Iterator[pa.RecordBatch]:
         """The rows of a window by event time, or every row for None; raises SourceError."""
 
+    def count(self, windows: Sequence[Window]) -> list[int]:
+        """How many rows `fetch` would give of each window now, read as narrowly as can be; raises SourceError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

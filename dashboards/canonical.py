@@ -31,7 +31,7 @@ def read_monitor(text: str) -> Monitor:
 
     >>> from dataclasses import replace
     >>> from controlplane.domain.monitor import Schedule
-    >>> hourly = Schedule("0 * * * *", timedelta(hours=1))
+    >>> hourly = Schedule("0 * * * *", timedelta(hours=1), late_rows=timedelta(days=1))
     >>> checks = (CheckSpec("quality", "quality", limits=(Limit("missing", max=0.1),)),)
     >>> late, budget = LateLabels(timedelta(days=30)), Budget(1, timedelta(days=90))
     >>> one = Monitor("a", ModelRef("m", "prod"), SourceSpec("files"), Columns("at"), hourly, checks)
@@ -61,6 +61,7 @@ def read_monitor(text: str) -> Monitor:
                 delay=timedelta(seconds=schedule["delay"]),
                 starts=None if starts is None else datetime.fromisoformat(starts),
                 catch_up=schedule["catch_up"],
+                late_rows=timedelta(seconds=schedule["late_rows"]),
             ),
             "checks": tuple(
                 CheckSpec(**check | {"limits": tuple(Limit(**limit) for limit in check["limits"])})

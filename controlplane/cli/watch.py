@@ -96,6 +96,7 @@ def run(
         register.register(context)
         if asked is None:
             cycle.begin(context)
+            cycle.measure_late(context, chosen)
             done = cycle.run_next(context, chosen)
             cycle.settle(context)
         else:

@@ -108,7 +108,7 @@ def _schedule(form: ScheduleForm) -> Schedule:
     if form.every is not None:
         cron, window = cron_of(form.every), form.every
     assert cron is not None and window is not None
-    return Schedule(cron, window, form.delay, form.starts, form.catch_up)
+    return Schedule(cron, window, form.delay, form.starts, form.catch_up, form.late_rows)
 
 
 def _check(form: CheckForm, budgeted: bool) -> CheckSpec:

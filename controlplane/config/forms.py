@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from controlplane.config.lines import Wrong
-from controlplane.config.values import Cron, Duration, Every, Memory, Moment, Name, Span, Url
+from controlplane.config.values import Cron, Duration, Every, Memory, Moment, Name, Span, Url, spell
 from controlplane.domain.monitor import (
     Budget,
     CheckSpec,
@@ -83,6 +83,10 @@ class ScheduleForm(Form):
         default=None, description="shorthand: windows of this length, end to end, on the clock in UTC"
     )
     delay: Duration = Field(default=_default(Schedule, "delay"), description="how long late rows are waited for")
+    late_rows: Duration = Field(
+        default=_default(Schedule, "late_rows"),
+        description="how long after its end a window is looked at for more rows, and measured again where some came",
+    )
     starts: Moment | None = Field(default=None, description="where the first slot is looked for")
     catch_up: Count = Field(default=_default(Schedule, "catch_up"), description="how many missed slots are still run")
 
@@ -92,6 +96,9 @@ class ScheduleForm(Form):
             raise Wrong("'every' stands beside 'cron' or 'window'", "give 'every' alone, or both others")
         if self.every is None and (self.cron is None or self.window is None):
             raise Wrong("neither 'every' nor both 'cron' and 'window' are given", "such as every: 1h")
+        if self.late_rows and self.late_rows <= self.delay:
+            given = f"late_rows {spell(self.late_rows)} is over by the first look, which waits {spell(self.delay)}"
+            raise Wrong(given, "give more than 'delay', or leave it out")
         return self
 
 

@@ -159,7 +159,9 @@ class Schedule:
     """When a window is due: at each `cron` slot (UTC) the `window` before it, once `delay` has passed.
 
     `starts` is where the first slot is looked for (None: only the newest complete window at first sight);
-    `catch_up` is how many missed slots are still run, oldest dropped first.
+    `catch_up` is how many missed slots are still run, oldest dropped first. For `late_rows` after its end a window's
+    source is looked at again for more rows, whenever a window is due, the last time at the first slot after it; zero
+    is never.
     """
 
     cron: str
@@ -167,6 +169,7 @@ class Schedule:
     delay: timedelta = timedelta(0)
     starts: datetime | None = None
     catch_up: int = 24
+    late_rows: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controlplane.domain.monitor import Monitor, Reaction, RunKind, Window
-from controlplane.engine import alerting, followups, intents, late, references, rollback, versions
+from controlplane.engine import alerting, followups, intents, late, late_rows, references, rollback, versions
 from controlplane.engine.context import Context
 from controlplane.engine.look import see
 from controlplane.engine.run import Run, run_again, run_window
@@ -55,6 +55,8 @@ def tick(context: Context) -> list[Run]:
             if context.stopping():
                 break
             try:
+                if name not in ran:
+                    recorded += measure_late(context, context.monitors[name])
                 run = run_next(context, context.monitors[name])
             except Exception as error:
                 # Whatever it was, it is this monitor's trouble: the others go on, and its window is tried again later.
@@ -82,6 +84,37 @@ def run_next(context: Context, monitor: Monitor) -> Run | None:
     except LeaseLost as error:
         _log.warning("%s", error)
         return None
+
+
+def measure_late(context: Context, monitor: Monitor) -> list[Run]:
+    """Measure the windows anew that rows came late for, oldest first.
+
+    Looked for whenever a window is due, and before it is run: one that was empty at first can still count in its order.
+    """
+    recorded: list[Run] = []
+    if not monitor.schedule.late_rows or not due_windows(context, monitor):
+        return recorded
+    try:
+        found = late_rows.found(context, monitor)
+    except ControlPlaneError as error:
+        _log.warning("%s: late rows could not be looked for: %s", monitor.name, error)
+        return recorded
+    if found:
+        prepare(context, monitor)
+    for more in found:
+        try:
+            run = run_window(context, monitor, more.before.window, RunKind.SCHEDULED, more)
+        except ControlPlaneError as error:
+            # The others may well be measured, and this one is looked at again with the next window.
+            _log.warning("%s: %s", monitor.name, error)
+            continue
+        if run is None:
+            break
+        recorded.append(run)
+        settle(context)
+        if context.stopping():
+            break
+    return recorded
 
 
 def judge_again(context: Context, monitor: Monitor) -> list[Run]:

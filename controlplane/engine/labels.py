@@ -20,16 +20,24 @@ ID, LABEL, KNOWN_AT = "id", "label", "known_at"
 class Labels:
     """The labels of a monitor as they are known at `now`: `fetch` gives every row of their source, in its order.
 
-    `known_at` names the column that says when each became known; without it all that can be read is known.
+    `known_at` names the column that says when each became known; without it all that can be read is known. `held` are
+    the labels that an earlier look joined to rows of the same window (columns `id` and `label`): they came first.
     """
 
     fetch: Callable[[], Iterator[pa.RecordBatch]]
     columns: Columns
     known_at: str | None
     now: datetime
+    held: pa.Table | None = None
 
     def of(self, wanted: pa.Array) -> pa.Table:
         """Every known label of the `wanted` row ids, earliest first: columns `id` and `label`; raises SourceError."""
+        known = self._known(wanted)
+        if self.held is None:
+            return known
+        return self._joined([self.held.filter(pc.is_in(self.held.column(ID), value_set=wanted)), known])
+
+    def _known(self, wanted: pa.Array) -> pa.Table:
         row_id, label = self._names()
         found: list[pa.Table] = []
         for batch in self.fetch():
@@ -43,15 +51,19 @@ class Labels:
             found.append(pa.table(rows).filter(known))
         if not found:
             return pa.table({ID: pa.array([], pa.string()), LABEL: pa.nulls(0)})
-        try:
-            table = pa.concat_tables(found, promote_options="permissive").combine_chunks()
-        except pa.ArrowTypeError as error:
-            raise SourceError(f"the labels in column {label!r} are not of one type: {error}") from error
+        table = self._joined(found)
         if self.known_at is not None:
             # Row numbers break ties, so that of two labels known at once the first in the source is the earlier.
             table = table.append_column("place", pa.array(range(table.num_rows)))
             table = table.sort_by([(KNOWN_AT, "ascending"), ("place", "ascending")])
         return table.select([ID, LABEL])
+
+    def _joined(self, tables: list[pa.Table]) -> pa.Table:
+        try:
+            return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+        except pa.ArrowTypeError as error:
+            said = f"the labels in column {self.columns.label!r} are not of one type: {error}"
+            raise SourceError(said) from error
 
     def _names(self) -> tuple[str, str]:
         if self.columns.row_id is None or self.columns.label is None:
@@ -99,6 +111,12 @@ def join(table: pa.Table, known: pa.Table, columns: Columns, again: bool = False
 def count(values: pa.Array | pa.ChunkedArray) -> int:
     """How many labels are known: neither null nor NaN."""
     return int(pc.sum(_known(values)).as_py() or 0)
+
+
+def held(table: pa.Table, columns: Columns) -> pa.Table:
+    """The labels that rows bear already, by row id: columns `id` and `label`."""
+    values = table.column(columns.label).combine_chunks()
+    return pa.table({ID: row_ids(table, columns), LABEL: values}).filter(_known(values))
 
 
 def row_ids(table: pa.Table, columns: Columns) -> pa.Array:

@@ -14,37 +14,44 @@ from controlplane.domain.monitor import CheckSpec, Monitor, Window, iso
 from controlplane.domain.verdict import CheckResult, Finding, Measure
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import Frozen, read_table, write_table
-from controlplane.engine.labels import Joined, Labels, count, join, row_ids
-from controlplane.store import records, runs
+from controlplane.engine.labels import Joined, Labels, count, held, join, row_ids
+from controlplane.store import records, revisions, runs
 
 LABELS = "labels"
 # A window that is not mature yet is looked at again once this share more of its rows is labelled.
 STEP = 0.1
+QUEUED = "its own are here, but a window before it still waits for labels"
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
     """A recorded window to be judged again: its rows with the labels they have by now.
 
-    `early` says why they are still not judged by (empty: they are, for good); `in_charge` whether the version that held
-    the alias then holds it now.
+    `early` says why they are still not judged by (empty: they are, for good); `counts` whether that feeds detectors and
+    actions: the version that held the alias then holds it now, and no later window was judged by its labels before.
     """
 
     run_id: str
     window: Window
     version: str
     parts: tuple[Frozen, ...]
+    n_read: int
     early: str
-    in_charge: bool
+    counts: bool
 
 
-def labels_of(context: Context, monitor: Monitor) -> Labels | None:
-    """The labels as they are known now, where they come from a source of their own."""
+def labels_of(context: Context, monitor: Monitor, kept: Sequence[runs.Part] = ()) -> Labels | None:
+    """The labels as they are known now, where they come from a source of their own.
+
+    Those that the rows `kept` of an earlier look bear came first, whatever the source says by now.
+    """
     if monitor.labels is None:
         return None
     fetch = partial(context.open_source(monitor, monitor.labels).fetch, None)
     known_at = None if monitor.late_labels is None else monitor.late_labels.known_at
-    return Labels(fetch, monitor.columns, known_at, context.now())
+    borne = [held(read_table(context.sample_path(part.sample_digest)), monitor.columns) for part in kept]
+    first = pa.concat_tables(borne, promote_options="permissive") if borne else None
+    return Labels(fetch, monitor.columns, known_at, context.now(), first)
 
 
 def needs_labels(spec: CheckSpec) -> bool:
@@ -52,22 +59,26 @@ def needs_labels(spec: CheckSpec) -> bool:
     return ports.Need.LABELS in ports.load("checks", spec.kind).needs
 
 
-def queued(context: Context, monitor: Monitor, window: Window) -> bool:
-    """Whether a window before this one still waits for its labels: each check counts windows in their order."""
+def queue(context: Context, monitor: Monitor, window: Window) -> str:
+    """Says that a window before this one still waits for its labels: each check counts windows in their order."""
     if monitor.late_labels is None:
-        return False
+        return ""
     with context.store.begin() as session:
-        return any(one.window.end < window.end for one in runs.waiting_for_labels(session, monitor))
+        waiting = revisions.waiting_for_labels(session, monitor)
+    return QUEUED if any(one.window.end < window.end for one in waiting) else ""
 
 
-def early(monitor: Monitor, window: Window, parts: Sequence[Frozen], now: datetime, queued: bool) -> str:
-    """Why a window is not judged by its labels yet, in one sentence; empty where it is."""
+def early(monitor: Monitor, window: Window, parts: Sequence[Frozen], now: datetime, held_up: str) -> str:
+    """Why a window is not judged by its labels yet, in one sentence; empty where it is.
+
+    `held_up` says why not even one that has its labels is.
+    """
     wait = monitor.late_labels
     if wait is None or not any(needs_labels(spec) for spec in monitor.checks):
         return ""
     labelled, kept = _labelled(parts)
     if wait.mature(window, labelled, kept, now):
-        return "its own are here, but a window before it still waits for labels" if queued else ""
+        return held_up
     return (
         f"{labelled} of {kept} rows have one so far, and those that come early are a biased sample; judged from "
         f"{wait.coverage:.0%} on, or as they are at {iso(window.end + wait.wait)}"
@@ -106,26 +117,32 @@ def ripe(context: Context, monitor: Monitor) -> Iterator[Again]:
     if wait is None:
         return
     with context.store.begin() as session:
-        waiting = runs.waiting_for_labels(session, monitor)
-        held = records.holdings(session, context.workspace, context.registry.key(monitor.model))
-    holder = held[-1].version if held else None
+        waiting = revisions.waiting_for_labels(session, monitor)
+        past = records.holdings(session, context.workspace, context.registry.key(monitor.model))
+    holder = past[-1].version if past else None
     labels = labels_of(context, monitor)
     if not waiting or labels is None:
         return
     tables = [[read_table(context.sample_path(part.sample_digest)) for part in one.parts] for one in waiting]
     ids = [row_ids(table, monitor.columns) for each in tables for table in each]
     known = labels.of(pa.concat_arrays(ids).unique() if ids else pa.array([], pa.string()))
-    queue = False
+    held_up = ""
     for one, before in zip(waiting, tables, strict=True):
         joined = [join(table, known, monitor.columns, again=True) for table in before]
         parts = tuple(_relabelled(*pair) for pair in zip(one.parts, joined, strict=True))
-        said = early(monitor, one.window, parts, context.now(), queue)
-        queue = queue or bool(said)
+        said = early(monitor, one.window, parts, context.now(), held_up)
+        held_up = QUEUED if said else held_up
         if not said or _grown(monitor, before, parts):
             # Written only now: most looks find too little that is new to keep it.
             digests = [write_table(each.table, context.sample_path) for each in joined]
             parts = tuple(replace(part, sample_digest=digest) for part, digest in zip(parts, digests, strict=True))
-            yield Again(one.run_id, one.window, one.version or "unknown", parts, said, one.version == holder)
+            counts = one.version == holder and not _overtaken(context, monitor, one.window)
+            yield Again(one.run_id, one.window, one.version or "unknown", parts, one.n_read, said, counts)
+
+
+def _overtaken(context: Context, monitor: Monitor, window: Window) -> bool:
+    with context.store.begin() as session:
+        return revisions.rows_judged_after(session, monitor, window, by_labels=True)
 
 
 def _relabelled(part: runs.Part, joined: Joined) -> Frozen:
@@ -143,8 +160,8 @@ def _relabelled(part: runs.Part, joined: Joined) -> Frozen:
 def _grown(monitor: Monitor, before: Sequence[pa.Table], parts: Sequence[Frozen]) -> bool:
     """Whether so many labels came since the last look that it is worth another."""
     labelled, rows = _labelled(parts)
-    held = sum(count(table.column(monitor.columns.label)) for table in before)
-    return labelled - held >= STEP * rows and labelled > held
+    known = sum(count(table.column(monitor.columns.label)) for table in before)
+    return labelled - known >= STEP * rows and labelled > known
 
 
 def _labelled(parts: Sequence[Frozen]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from controlplane.domain.verdict import CheckResult
 from controlplane.engine import late, references
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import Frozen, freeze
+from controlplane.engine.late_rows import More
 from controlplane.engine.measure import CheckTask, Measured, measure
 from controlplane.errors import ConfigError, ControlPlaneError, RegistryError, SourceError
 from controlplane.profiles import Reference
@@ -36,7 +37,8 @@ class Tenure:
 @dataclass(frozen=True, slots=True)
 class Look:
     """What one window showed: results by check and version, the frozen parts, who holds the alias, what its reference
-    promises of the page budget, and whether labels are still waited for."""
+    promises of the page budget, whether labels are still waited for, and how many rows the source gave (None: it was
+    not asked)."""
 
     results: tuple[CheckResult, ...]
     tenure: Tenure
@@ -44,17 +46,21 @@ class Look:
     parts: tuple[Part, ...] = ()
     promise: Promise | None = None
     awaits_labels: bool = False
+    n_read: int | None = None
 
 
-def look(context: Context, monitor: Monitor, window: Window, seed: int) -> Look:
-    """Measure one window. Whatever goes wrong outside becomes the ERROR or INCONCLUSIVE of what could not be seen."""
+def look(context: Context, monitor: Monitor, window: Window, seed: int, more: More | None = None) -> Look:
+    """Measure one window. Whatever goes wrong outside becomes the ERROR or INCONCLUSIVE of what could not be seen.
+
+    `more` says that it was recorded before, without a row.
+    """
     try:
         version, number = see(context, monitor)
     except RegistryError as error:
         return Look((CheckResult(REGISTRY, None, error=str(error)),), _last_tenure(context, monitor))
     context.observe("resolved")
-    queued = late.queued(context, monitor, window)
-    return look_at(context, monitor, window, seed, version, number, _holdings(context, monitor), queued)
+    queue = late.queue(context, monitor, window)
+    return look_at(context, monitor, window, seed, version, number, _holdings(context, monitor), queue, more)
 
 
 def look_at(
@@ -65,28 +71,32 @@ def look_at(
     version: str,
     number: int,
     held: Sequence[Holding],
-    queued: bool = False,
+    held_up: str | None = "",
+    more: More | None = None,
 ) -> Look:
     """Measure one window as it is while `version` holds the alias, in its holding number `number` of those `held`.
 
-    `queued` says that a window before it waits for its labels, so that this one must too.
+    `held_up` says why it must wait for labels even where its own are here (None: it waits no more), `more` that it was
+    measured before, on fewer rows.
     """
     holds = CheckResult(REGISTRY, version, seen=f"{monitor.model} holds version {version}")
     rows = {version: references.find(context, monitor, version)}
     tenure = Tenure(version, number, _digest(rows[version]) or "")
     try:
-        parts, unknown = _freeze(context, monitor, window, seed, rows, held)
+        parts, unknown = _freeze(context, monitor, window, seed, rows, held, more)
     except (SourceError, ConfigError) as error:
-        return Look((holds, CheckResult(SOURCE, None, error=str(error))), tenure, version)
+        return Look((holds, CheckResult(SOURCE, None, error=str(error))), tenure, version, n_read=0)
     context.observe("frozen")
     if not parts:
         said = f"no rows from {window}" + (f"; {unknown} rows of unknown version" if unknown else "")
-        return Look((holds, CheckResult(SOURCE, None, blind=said)), tenure, version)
-    early = late.early(monitor, window, parts, context.now(), queued)
+        return Look((holds, CheckResult(SOURCE, None, blind=said)), tenure, version, n_read=unknown)
+    early = "" if held_up is None else late.early(monitor, window, parts, context.now(), held_up)
     results = _measure(context, monitor, monitor.checks, window, seed, parts, rows, held[: number + 1], early)
     context.observe("measured")
     total = sum(part.n_rows for part in parts)
-    seen = CheckResult(SOURCE, None, seen=f"{total} rows in the window")
+    n_read = total + unknown
+    said = f"{total} rows in the window" + ("" if more is None else more.told(n_read))
+    seen = CheckResult(SOURCE, None, seen=said)
     told = late.told(monitor, window, parts, context.now())
     return Look(
         (holds, seen, *told, *results),
@@ -95,13 +105,25 @@ def look_at(
         _stored(parts, rows),
         references.promise_of(rows[version]),
         bool(early),
+        n_read,
     )
+
+
+def look_late(context: Context, monitor: Monitor, window: Window, seed: int, more: More) -> Look:
+    """Measure a recorded window whole, with the rows that came late, as of the version that held the alias then.
+
+    The registry is not asked: who holds the alias now does not matter to it.
+    """
+    held = _holdings(context, monitor)
+    version = more.before.version or "unknown"
+    seen = look_at(context, monitor, window, seed, version, _last(held, version), held, more.held_up, more)
+    return replace(seen, results=tuple(result for result in seen.results if result.check != REGISTRY))
 
 
 def look_again(context: Context, monitor: Monitor, window: Window, seed: int, again: late.Again) -> Look:
     """Measure once more, on the rows kept of a recorded window, what needs labels, now that more of them came."""
     held = _holdings(context, monitor)
-    number = max((n for n, holding in enumerate(held) if holding.version == again.version), default=0)
+    number = _last(held, again.version)
     rows = {part.version: references.find(context, monitor, part.version) for part in again.parts}
     tenure = Tenure(again.version, number, _digest(rows.get(again.version)) or "")
     checks = [spec for spec in monitor.checks if late.needs_labels(spec)]
@@ -109,7 +131,13 @@ def look_again(context: Context, monitor: Monitor, window: Window, seed: int, ag
     context.observe("measured")
     told = late.told(monitor, window, again.parts, context.now())
     promise = references.promise_of(rows.get(again.version))
-    return Look((*told, *results), tenure, again.version, _stored(again.parts, rows), promise, bool(again.early))
+    parts = _stored(again.parts, rows)
+    return Look((*told, *results), tenure, again.version, parts, promise, bool(again.early), again.n_read)
+
+
+def _last(held: Sequence[Holding], version: str) -> int:
+    """The number of the last holding of a version."""
+    return max((n for n, holding in enumerate(held) if holding.version == version), default=0)
 
 
 def _stored(parts: Sequence[Frozen], rows: Mapping[str, ReferenceRow | None]) -> tuple[Part, ...]:
@@ -162,6 +190,7 @@ def _freeze(
     seed: int,
     rows: dict[str, ReferenceRow | None],
     held: Sequence[Holding],
+    more: More | None,
 ) -> tuple[list[Frozen], int]:
     def reference_of(version: str) -> Reference | None:
         if version not in rows:
@@ -176,7 +205,7 @@ def _freeze(
         monitor.sample_rows,
         seed,
         reference_of,
-        late.labels_of(context, monitor),
+        late.labels_of(context, monitor, () if more is None else more.before.parts),
         context.sample_path,
     )
 

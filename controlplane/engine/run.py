@@ -21,14 +21,16 @@ from controlplane.domain.verdict import (
     Verdict,
     conclude,
 )
-from controlplane.engine import guarding, late, transitions
+from controlplane.engine import guarding, late, late_rows, transitions
 from controlplane.engine.context import Context
 from controlplane.engine.judgement import decide
 from controlplane.engine.late import Again
-from controlplane.engine.look import SOURCE, Look, Tenure, earlier_holders, look, look_again
+from controlplane.engine.late_rows import More
+from controlplane.engine.look import SOURCE, Look, Tenure, earlier_holders, look, look_again, look_late
 from controlplane.engine.policy import called_for, replayable
 from controlplane.engine.tracked import beside_record
 from controlplane.engine.transitions import EVIDENCE_KEPT
+from controlplane.errors import SourceError
 from controlplane.store import Session, actions, incidents, records, runs
 from controlplane.store.runs import Claim, DetectorKey
 
@@ -49,22 +51,35 @@ class Run:
     seconds: float
 
 
-def run_window(context: Context, monitor: Monitor, window: Window, kind: RunKind) -> Run | None:
+def run_window(
+    context: Context, monitor: Monitor, window: Window, kind: RunKind, more: More | None = None
+) -> Run | None:
     """Run one window, or return None where it is recorded already or another process holds the monitor.
 
-    Raises LeaseLost where another process took over meanwhile; nothing of this attempt is stored then.
+    With `more` a recorded window is measured once more, with the rows that came late, as a new revision; raises
+    SourceError where not one of its rows could be seen. Raises LeaseLost where another process took over meanwhile.
+    Nothing of this attempt is stored then.
     """
     with context.store.begin() as session:
         claim = runs.claim_run(
-            session, monitor, window, kind, context.owner, context.now(), _lease(context, monitor), context.is_gone
+            session,
+            monitor,
+            window,
+            kind,
+            context.owner,
+            context.now(),
+            _lease(context, monitor),
+            context.is_gone,
+            again=None if more is None else more.before.run_id,
         )
     if claim is None:
         return None
-    context.observe("claimed")
+    context.observe("claimed" if more is None else "claimed again")
     try:
         started = time.perf_counter()
-        seen = _look(context, monitor, claim)
-        return _record(context, monitor, claim, seen, started)
+        more = more and late_rows.placed(context, monitor, more)
+        seen = _look(context, monitor, claim, more)
+        return _record(context, monitor, claim, seen, started, more=more)
     except BaseException:
         with context.store.begin() as session:
             runs.release_run(session, claim, context.now())
@@ -88,7 +103,7 @@ def run_again(context: Context, monitor: Monitor, again: Again) -> Run | None:
             now,
             lease,
             context.is_gone,
-            again=True,
+            again=again.run_id,
         )
     if claim is None:
         return None
@@ -115,15 +130,29 @@ def _lease(context: Context, monitor: Monitor) -> timedelta:
     return context.lease + timedelta(seconds=2 * sum(check.timeout for check in monitor.checks))
 
 
-def _look(context: Context, monitor: Monitor, claim: Claim) -> Look:
+def _look(context: Context, monitor: Monitor, claim: Claim, more: More | None) -> Look:
     if claim.attempt > MOST_ATTEMPTS:
         why = f"{claim.attempt - 1} attempts at this window ended with the whole process; it is not tried again"
         return Look((CheckResult(SOURCE, None, error=why),), Tenure())
-    return look(context, monitor, claim.window, claim.seed)
+    if more is None or more.counts:
+        seen = look(context, monitor, claim.window, claim.seed, more)
+    else:
+        seen = look_late(context, monitor, claim.window, claim.seed, more)
+    if more is not None and not seen.parts:
+        # The revision before told as much, or more.
+        why = seen.results[-1].error or seen.results[-1].blind
+        raise SourceError(f"{claim.window} has {more.n_rows} rows by now that could not be measured: {why}")
+    return seen
 
 
 def _record(
-    context: Context, monitor: Monitor, claim: Claim, seen: Look, started: float, again: Again | None = None
+    context: Context,
+    monitor: Monitor,
+    claim: Claim,
+    seen: Look,
+    started: float,
+    again: Again | None = None,
+    more: More | None = None,
 ) -> Run:
     earlier = earlier_holders(context, monitor, seen.version)
     now = context.now()
@@ -137,8 +166,9 @@ def _record(
     )
     with context.store.begin() as session:
         # Late labels of a version that is not in charge any more are evidence of the past, and call for nothing now.
-        feeds = claim.kind is RunKind.SCHEDULED and (again is None or again.in_charge)
-        before = runs.load_state(session, key) if feeds else DetectorState()
+        # What came late is shown beside the evidence as it stands, and adds nothing to it but in a window's first look.
+        feeds = claim.kind is RunKind.SCHEDULED and (again is None or again.counts) and (more is None or more.counts)
+        before = runs.load_state(session, key) if feeds or more is not None else DetectorState()
         results = beside_record(session, monitor, seen.results)
         judged = decide(monitor, claim.window, results, seen.version, seen.promise, before)
         findings, verdict = judged.findings, judged.verdict
@@ -148,7 +178,10 @@ def _record(
             of_all = conclude(whole, DetectorState())
         context.observe("concluded")
         seconds = time.perf_counter() - started
-        runs.record_run(session, claim, of_all, whole, seen.parts, seen.version, now, seconds, seen.awaits_labels)
+        n_read = seen.n_read if more is None else max(seen.n_read or 0, more.n_rows)
+        runs.record_run(
+            session, claim, of_all, whole, seen.parts, seen.version, now, seconds, seen.awaits_labels, n_read
+        )
         records.store_evidence(session, context.workspace, _evidence(monitor, claim, verdict, findings, seen, now))
         if feeds:
             runs.save_state(session, claim, key, judged.scores, judged.state)

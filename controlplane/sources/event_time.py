@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -53,6 +56,17 @@ def inside(times: pa.Array, window: Window) -> pa.Array:
     """A mask of the rows with `start <= time < end`; a row without a time is in no window."""
     start, end = pa.scalar(window.start, EVENT_TIME), pa.scalar(window.end, EVENT_TIME)
     return pc.and_(pc.greater_equal(times, start), pc.less(times, end))
+
+
+def count_inside(batches: Iterable[pa.RecordBatch], event_time: str, windows: Sequence[Window]) -> list[int]:
+    """How many rows of batches as `fetch` gives them lie in each window; windows may overlap."""
+    edges = [pa.array([getattr(each, end) for each in windows], EVENT_TIME) for end in ("start", "end")]
+    first, last = (edge.cast(pa.int64()).to_numpy() for edge in edges)
+    counts = np.zeros(len(windows), np.int64)
+    for batch in batches:
+        times = np.sort(batch.column(event_time).drop_null().cast(pa.int64()).to_numpy())
+        counts += np.searchsorted(times, last) - np.searchsorted(times, first)
+    return [int(count) for count in counts]
 
 
 def _parse(text: pa.Array) -> pa.Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -67,22 +67,37 @@ class Sql:
         `timestamp[us, UTC]`; one without a zone is read as UTC, and rows without one are in no window. Nothing in
         the window is no batch; what the database refuses is a SourceError in its words, without the password.
         """
-        wanted = Wanted(self._columns.event_time, window)
-        where = f"table {self._params.table!r}" if self._params.table else "the query"
-        with _connected(self._params.url, where) as connection:
-            statement = self._statement(connection, window, where)
-            options = {"yield_per": self._params.batch_rows}
-            with connection.execute(statement, execution_options=options) as result:
-                names = wanted.names(list(result.keys()), where)
-                typing = Typing(names, _mixed(connection, statement, names))
-                for rows in result.partitions(self._params.batch_rows):
-                    batch = wanted.rows(typing.batch(rows, where), where)
-                    if batch.num_rows:
-                        yield batch
+        with _connected(self._params.url, self._where) as connection:
+            yield from self._rows(connection, self._statement(connection, window), window)
 
-    def _statement(
-        self, connection: sa.Connection, window: Window | None, where: str
-    ) -> sa.Select[Any] | sa.TextClause:
+    def count(self, windows: Sequence[Window]) -> list[int]:
+        """How many rows `fetch` gives of each window, of which the database is asked for the event times alone."""
+        counts = []
+        with _connected(self._params.url, self._where) as connection:
+            for window in windows:
+                statement = _narrowed(self._statement(connection, window), self._columns.event_time)
+                counts.append(sum(batch.num_rows for batch in self._rows(connection, statement, window)))
+        return counts
+
+    @property
+    def _where(self) -> str:
+        return f"table {self._params.table!r}" if self._params.table else "the query"
+
+    def _rows(
+        self, connection: sa.Connection, statement: sa.Select[Any] | sa.TextClause, window: Window | None
+    ) -> Iterator[pa.RecordBatch]:
+        wanted, where = Wanted(self._columns.event_time, window), self._where
+        options = {"yield_per": self._params.batch_rows}
+        with connection.execute(statement, execution_options=options) as result:
+            names = wanted.names(list(result.keys()), where)
+            typing = Typing(names, _mixed(connection, statement, names))
+            for rows in result.partitions(self._params.batch_rows):
+                batch = wanted.rows(typing.batch(rows, where), where)
+                if batch.num_rows:
+                    yield batch
+
+    def _statement(self, connection: sa.Connection, window: Window | None) -> sa.Select[Any] | sa.TextClause:
+        where = self._where
         if self._params.query is not None:
             query = self._params.query.rstrip().removesuffix(";")
             start, end = _EVER if window is None else (window.start, window.end)
@@ -105,6 +120,12 @@ class Sql:
         name = self._columns.event_time
         Wanted(name, window).names(list(found), where)
         return statement.where(*_within(connection, rows, name, found[name], window, where))
+
+
+def _narrowed(statement: sa.Select[Any] | sa.TextClause, name: str) -> sa.Select[Any]:
+    if isinstance(statement, sa.TextClause):
+        return sa.select(statement.columns(sa.column(name)).subquery().c[name])
+    return statement.with_only_columns(statement.selected_columns[name])
 
 
 def _within(

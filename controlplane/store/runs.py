@@ -99,13 +99,14 @@ def claim_run(
     now: datetime,
     lease: timedelta,
     is_gone: Callable[[str], bool],
-    again: bool = False,
+    again: str | None = None,
 ) -> Claim | None:
     """Take a window, or None where it is recorded or another process holds this monitor.
 
     A claim whose lease ran out, or whose owner `is_gone`, is taken over with a higher fence. A manual run of a
-    recorded window is a new revision, and so is a scheduled one that looks `again` because labels came; nothing
-    recorded is ever edited.
+    recorded window is a new revision, and so is a scheduled one that looks `again` because labels or rows came: again
+    is the run that was the newest revision when they were found, and where it is no more, somebody else has looked.
+    Nothing recorded is ever edited.
     """
     row = session.scalars(
         select(RunRow)
@@ -121,7 +122,7 @@ def claim_run(
     ).first()
     if row is not None and row.state == CLAIMED:
         return _take_over(session, row, owner, now, lease, is_gone)
-    if row is not None and kind is RunKind.SCHEDULED and not again:
+    if row is not None and kind is RunKind.SCHEDULED and row.id != again:
         return None
     _abandon_dead(session, monitor, now, is_gone)
     fresh = RunRow(
@@ -197,16 +198,6 @@ class Part:
     reference_digest: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A recorded window whose labels were not all there when it was last looked at."""
-
-    run_id: str
-    window: Window
-    version: str | None
-    parts: tuple[Part, ...]
-
-
 def newest(*kinds: RunKind) -> ColumnElement[bool]:
     """True of the recorded runs of these kinds that no later one of the same window replaced."""
     later = aliased(RunRow)
@@ -224,29 +215,6 @@ def newest(*kinds: RunKind) -> ColumnElement[bool]:
         ),
     )
     return and_(RunRow.kind.in_(names), RunRow.state == RECORDED, ~replaced)
-
-
-def waiting_for_labels(session: Session, monitor: Monitor) -> list[Waiting]:
-    """The windows that wait for labels by their newest revision, oldest first."""
-    query = (
-        select(RunRow)
-        .where(
-            RunRow.workspace == monitor.workspace,
-            RunRow.monitor == monitor.name,
-            RunRow.awaits_labels,
-            newest(RunKind.SCHEDULED),
-        )
-        .order_by(RunRow.window_end, RunRow.window_start)
-    )
-    found = []
-    for row in session.scalars(query):
-        parts = session.scalars(select(PartRow).where(PartRow.run_id == row.id).order_by(PartRow.version))
-        kept = tuple(
-            Part(part.version, part.n_rows, part.sample_digest, part.sample_rate, part.reference_digest)
-            for part in parts
-        )
-        found.append(Waiting(row.id, Window(row.window_start, row.window_end), row.version, kept))
-    return found
 
 
 def estimated_and_true(
@@ -318,8 +286,13 @@ def record_run(
     now: datetime,
     seconds: float,
     awaits_labels: bool = False,
+    n_read: int | None = None,
 ) -> None:
-    """Store what a run found, if this claim still holds it; raises LeaseLost, and nothing is stored."""
+    """Store what a run found, if this claim still holds it; raises LeaseLost, and nothing is stored.
+
+    `n_read` is how many rows the source gave, those of no known version among them: 0 also where it could not be read,
+    None where it was not asked.
+    """
     if not won(
         session,
         update(RunRow)
@@ -333,6 +306,7 @@ def record_run(
             n_rows=sum(part.n_rows for part in parts),
             seconds=seconds,
             awaits_labels=awaits_labels,
+            n_read=n_read,
         ),
     ):
         raise LeaseLost(f"run {claim.run_id} of {claim.monitor} was taken over by another process")

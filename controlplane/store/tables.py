@@ -64,6 +64,7 @@ class RunRow(Row):
     why: Mapped[str] = mapped_column(default="")
     seed: Mapped[int] = mapped_column(default=0)
     n_rows: Mapped[int] = mapped_column(default=0)
+    n_read: Mapped[int | None]
     seconds: Mapped[float] = mapped_column(default=0.0)
     awaits_labels: Mapped[bool] = mapped_column(default=False)
     __table_args__ = (

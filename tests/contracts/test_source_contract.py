@@ -107,6 +107,26 @@ def test_an_empty_window_gives_no_batch(name: str, make: Maker, tmp_path: Path) 
 
 
 @every_source
+def test_rows_are_counted_as_they_are_fetched(name: str, make: Maker, tmp_path: Path) -> None:
+    moments = [*EDGES, *(WINDOW.start + timedelta(minutes=7 * i) for i in range(200))]
+    made = source(name, make(tmp_path, rows_at(moments)))
+    hours = [Window(WINDOW.start + timedelta(hours=h), WINDOW.start + timedelta(hours=h + 2)) for h in range(-3, 26)]
+    asked = [*hours, WINDOW]
+    assert made.count(asked) == [sum(batch.num_rows for batch in made.fetch(each)) for each in asked]
+    assert made.count([]) == []
+
+
+@every_source
+def test_rows_that_came_since_are_counted_by_the_same_source(name: str, make: Maker, tmp_path: Path) -> None:
+    made = source(name, make(tmp_path, rows_at(EDGES[:2])))
+    assert made.count([WINDOW]) == [1]
+    for file in tmp_path.iterdir():
+        file.unlink()
+    make(tmp_path, rows_at(EDGES))
+    assert made.count([WINDOW]) == [3]
+
+
+@every_source
 def test_event_time_arrives_as_microseconds_in_utc(name: str, make: Maker, tmp_path: Path) -> None:
     for batch in source(name, make(tmp_path, rows_at(EDGES))).fetch(WINDOW):
         assert batch.schema.field("at").type == pa.timestamp("us", "UTC")
@@ -123,9 +143,10 @@ def test_rows_arrive_in_more_than_one_batch_of_one_schema(name: str, make: Maker
 @every_source
 def test_an_event_time_column_that_is_gone_is_one_sentence_naming_it(name: str, make: Maker, tmp_path: Path) -> None:
     made = source(name, make(tmp_path, rows_at(EDGES)), event_time="when")
-    with pytest.raises(SourceError, match="'when'") as caught:
-        list(made.fetch(WINDOW))
-    assert "\n" not in str(caught.value)
+    for read_it in (lambda: list(made.fetch(WINDOW)), lambda: made.count([WINDOW])):
+        with pytest.raises(SourceError, match="when") as caught:
+            read_it()
+        assert "\n" not in str(caught.value)
 
 
 @every_source
@@ -143,10 +164,12 @@ def test_what_is_not_there_is_one_sentence(name: str, make: Maker, tmp_path: Pat
     options = make(tmp_path, rows_at(EDGES))
     for file in tmp_path.iterdir():
         file.unlink()
-    with pytest.raises(SourceError) as caught:
-        list(source(name, options).fetch(WINDOW))
-    assert str(caught.value)
-    assert "\n" not in str(caught.value)
+    made = source(name, options)
+    for read_it in (lambda: list(made.fetch(WINDOW)), lambda: made.count([WINDOW])):
+        with pytest.raises(SourceError) as caught:
+            read_it()
+        assert str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 @every_source
@@ -154,6 +177,7 @@ def test_reading_changes_nothing(name: str, make: Maker, tmp_path: Path) -> None
     made = source(name, make(tmp_path, rows_at(EDGES)))
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     list(made.fetch(WINDOW))
+    made.count([WINDOW])
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 

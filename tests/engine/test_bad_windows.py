@@ -16,9 +16,10 @@ import pytest
 from bell import Bell
 from world import HOUR, T0, World
 
+from controlplane.domain.monitor import RunKind
 from controlplane.engine import cycle, register
 from controlplane.engine.context import Context
-from controlplane.engine.run import Run
+from controlplane.engine.run import Run, run_window
 from controlplane.store import incidents
 
 MakeWorld = Callable[..., World]
@@ -121,6 +122,46 @@ def test_a_harmed_window_ends_as_what_it_is(
     assert outcomes(run)[check] == outcome, run.verdict
     assert said in why(run, check)
     assert "\n" not in run.verdict.why
+
+
+def test_rows_in_no_order_of_time_are_measured_as_those_in_order(world: World) -> None:
+    def shuffled(table: pa.Table) -> pa.Table:
+        return table.take(np.random.default_rng(3).permutation(table.num_rows))
+
+    with world.open() as context:
+        register.register(context)
+        world.publish(0, "1")
+        rewrite(world, 0, shuffled)
+        run = tick(context)
+        assert set(outcomes(run).values()) == {"PASS"}
+        rewrite(world, 0, lambda table: table.sort_by("at"))
+        ordered = run_window(context, context.monitors["scorer"], run.window, RunKind.MANUAL)
+    assert ordered is not None
+    numbers = [
+        [(one.check, one.measure, one.column, one.n, one.estimate, one.low, one.high) for one in each.findings]
+        for each in (run, ordered)
+    ]
+    assert numbers[0] == numbers[1]
+
+
+def test_windows_that_overlap_are_each_measured_whole_and_a_window_is_recorded_once(world: World) -> None:
+    job = world.home / "jobs" / "scorer.yaml"
+    job.write_text(job.read_text().replace("every: 1h", 'cron: "0 * * * *", window: 2h'))
+    with world.open() as context:
+        register.register(context)
+        world.publish(0, "1")
+        world.publish(1, "1", n=100)
+        first = tick(context)
+        world.publish(2, "1", n=10)
+        second = tick(context)
+        monitor = context.monitors["scorer"]
+        assert run_window(context, monitor, second.window, RunKind.SCHEDULED) is None
+        assert cycle.tick(context) == []
+    assert first.window.end > second.window.start
+    assert [finding.why for run in (first, second) for finding in run.findings if finding.check == "source"] == [
+        "500 rows in the window",
+        "110 rows in the window",
+    ]
 
 
 def test_a_registry_that_is_not_there_is_an_error_and_the_next_window_sees_again(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,9 @@ def test_only_row_groups_of_the_window_are_touched(tmp_path: Path, monkeypatch: 
     assert touched == [1]
 
 
-def test_rows_outside_the_window_are_not_read_from_disk(tmp_path: Path) -> None:
-    noise = np.random.default_rng(1).random(240_000)
-    path = tmp_path / "a.parquet"
-    times = pa.array(np.datetime64("2026-01-01", "us") + np.arange(240_000) * np.timedelta64(3_600_000, "us"))
-    pq.write_table(pa.table({"at": times, "x": noise}), path, row_group_size=2_400)
+@pytest.fixture
+def read_from_disk() -> Callable[[], int]:
+    """Makes `counting://` paths readable, and tells how many bytes of them were read since it was last asked."""
     read = 0
 
     class Counting(LocalFileSystem):
@@ -130,10 +129,36 @@ def test_rows_outside_the_window_are_not_read_from_disk(tmp_path: Path) -> None:
             file.read = counted
             return file
 
+    def since() -> int:
+        nonlocal read
+        was, read = read, 0
+        return was
+
     fsspec.register_implementation("counting", Counting, clobber=True)
+    return since
+
+
+def test_rows_outside_the_window_are_not_read_from_disk(tmp_path: Path, read_from_disk: Callable[[], int]) -> None:
+    noise = np.random.default_rng(1).random(240_000)
+    path = tmp_path / "a.parquet"
+    times = pa.array(np.datetime64("2026-01-01", "us") + np.arange(240_000) * np.timedelta64(3_600_000, "us"))
+    pq.write_table(pa.table({"at": times, "x": noise}), path, row_group_size=2_400)
     window = Window(datetime(2026, 1, 1, 0, 20, tzinfo=UTC), datetime(2026, 1, 1, 1, 20, tzinfo=UTC))
     assert fetch(f"counting://{path}", window).num_rows == 1_000
-    assert 0 < read < path.stat().st_size / 8
+    assert 0 < read_from_disk() < path.stat().st_size / 8
+
+
+def test_counting_reads_the_event_time_alone_and_once_for_all_windows(
+    tmp_path: Path, read_from_disk: Callable[[], int]
+) -> None:
+    random = np.random.default_rng(1)
+    times = pa.array(np.datetime64("2026-01-01", "us") + np.arange(240_000) * np.timedelta64(3_600_000, "us"))
+    columns = {"at": times} | {f"x{i}": random.random(240_000) for i in range(8)}
+    path = write(tmp_path / "a.parquet", **columns)
+    hours = [Window(T0 + timedelta(hours=h), T0 + timedelta(hours=h + 1)) for h in range(240)]
+    counts = Files(Files.Params(f"counting://{path}"), Columns("at")).count(hours)
+    assert counts == [1_000] * 240
+    assert 0 < read_from_disk() < path.stat().st_size / 6
 
 
 def test_text_times_are_never_pruned_by_their_spelling(tmp_path: Path) -> None:

@@ -127,6 +127,35 @@ def test_the_database_filters_a_table_with_bound_parameters(postgres: str) -> No
     assert set(parameters.values()) == {DAY.start, DAY.end}
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"table": "t"},
+        {"query": "SELECT * FROM t WHERE at >= :start AND at < :end;"},
+        {"query": "WITH few AS (SELECT at, x FROM t) SELECT x, at FROM few WHERE at >= :start ORDER BY x LIMIT 9000"},
+    ],
+)
+def test_counting_asks_the_database_for_event_times_alone(postgres: str, tmp_path: Path, how: dict[str, str]) -> None:
+    rows = [(f"{T0 + timedelta(minutes=i):%Y-%m-%d %H:%M:%S}", i) for i in range(0, 10_000, 10)]
+    url = lite(tmp_path, "CREATE TABLE t (at TIMESTAMP, x INTEGER)", rows=rows)
+    run(postgres, "DROP TABLE IF EXISTS t", "CREATE TABLE t (at timestamptz, x int)")
+    run(postgres, *[f"INSERT INTO t VALUES ('{at}Z', {x})" for at, x in rows])
+    days = [Window(T0 + timedelta(days=d), T0 + timedelta(days=d + 1)) for d in range(8)]
+    widths: set[int] = set()
+
+    def note(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if "FROM t" in statement and "typeof" not in statement and cursor.description is not None:
+            widths.add(len(cursor.description))
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", note)
+    try:
+        for place in (url, postgres):
+            assert Sql(Sql.Params(place, **how), Columns("at")).count(days) == [144] * 6 + [136, 0]
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", note)
+    assert widths == {1}
+
+
 @pytest.mark.parametrize("how", [{"table": "t"}, {"query": "SELECT * FROM t WHERE at >= :start AND at < :end"}])
 def test_rows_are_streamed_from_a_cursor_on_the_server(postgres: str, how: dict[str, str]) -> None:
     run(postgres, "DROP TABLE IF EXISTS t", "CREATE TABLE t (at timestamptz)")

@@ -9,13 +9,12 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import StatementError
-from store_samples import LEASE, T0, claim, monitor, nobody_gone, record, recorded, sure, window
+from store_samples import T0, claim, monitor, record, recorded, sure
 
-from controlplane.domain.monitor import RunKind
-from controlplane.domain.verdict import DetectorState, Finding, Outcome, Score, Verdict, accumulate
+from controlplane.domain.verdict import DetectorState, Finding, Outcome, Score, accumulate
 from controlplane.store import Store, records, runs
 from controlplane.store.rows import new_id
-from controlplane.store.runs import DetectorKey, Part
+from controlplane.store.runs import DetectorKey
 from controlplane.store.tables import PartRow, RunRow, ScoreRow
 
 SCORER = monitor()
@@ -144,30 +143,3 @@ def test_state_and_scores_are_stored_with_their_run_or_not_at_all(store: Store) 
         assert runs.load_state(session, KEY) == DetectorState()
         assert session.scalars(select(ScoreRow.name)).all() == []
         assert session.scalars(select(RunRow.id)).all() == []
-
-
-def test_a_window_that_waits_for_labels_is_found_by_its_newest_revision_alone(store: Store) -> None:
-    def look(hour: int, waits: bool, again: bool) -> str:
-        with store.begin() as session:
-            asked = runs.claim_run(
-                session, SCORER, window(hour), RunKind.SCHEDULED, "me", T0, LEASE, nobody_gone, again
-            )
-            given = sure(asked)
-            part = Part("1", 400, "a" * 64, 1.0, None)
-            runs.record_run(session, given, Verdict(Outcome.PASS, "said"), (), [part], "1", T0, 0.1, waits)
-        return given.run_id
-
-    def waiting() -> list[str]:
-        with store.begin() as session:
-            return [one.run_id for one in runs.waiting_for_labels(session, SCORER)]
-
-    second, first, settled = look(1, True, False), look(0, True, False), look(2, False, False)
-    assert waiting() == [first, second]
-    later = look(1, True, True)
-    assert waiting() == [first, later]
-    final = look(0, False, True)
-    assert waiting() == [later]
-    with store.begin() as session:
-        shown = set(session.scalars(select(RunRow.id).where(runs.newest(RunKind.SCHEDULED))))
-        assert claim(session, SCORER, 1) is None, "only who looks again gets a recorded window"
-    assert shown == {later, final, settled}

@@ -147,6 +147,7 @@ def upgrade() -> None:
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("seed", sa.BigInteger(), nullable=False),
         sa.Column("n_rows", sa.BigInteger(), nullable=False),
+        sa.Column("n_read", sa.BigInteger(), nullable=True),
         sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("awaits_labels", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
