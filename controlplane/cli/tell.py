@@ -1,4 +1,4 @@
-"""Commands that tell: `history` and `report rmf`."""
+"""What is told from live evidence: `report rmf`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Annotated
 
 import typer
 
-from controlplane.cli.show import Json, ago, console, print_json, row_of, settings, table, warn_of
+from controlplane.cli.show import console, settings, warn_of
 from controlplane.errors import ConfigError
 
 
 def add_to(app: typer.Typer) -> None:
     """Add this module's commands."""
-    app.command()(history)
     report = typer.Typer(help="Reports made from live evidence.", no_args_is_help=True)
     report.command("rmf")(rmf)
     report.callback()(lambda: None)
@@ -28,33 +27,6 @@ class Format(StrEnum):
 
     HTML = "html"
     JSON = "json"
-
-
-def history(
-    model: Annotated[str, typer.Argument(help="A registered model, or MODEL@ALIAS.")], as_json: Json = False
-) -> None:
-    """Which version held a model's aliases, since when, and whether we moved it."""
-    from controlplane.app import open_store
-    from controlplane.store import records
-
-    with closing(open_store(settings())) as store, store.begin() as session:
-        rows = records.holdings_of(session, store.workspace, model)
-    if not rows:
-        raise ConfigError(f"no history of {model!r}; its alias was never looked at by a run here")
-    if as_json:
-        print_json({"history": [row_of(row) | {"why": why} for row, why in rows]})
-        return
-    cells = [
-        (
-            row.registry_key.rpartition(" ")[2],
-            row.version,
-            ago(row.since),
-            "us" if row.action_id else "somebody else" if row.sequence else "",
-            why,
-        )
-        for row, why in rows
-    ]
-    table(f"{model}: who held it", ("alias", "version", "since", "moved by", "why"), cells)
 
 
 def rmf(

@@ -32,6 +32,42 @@ class Span:
     version: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class HeldAt:
+    """Who held an alias at one moment: `version` where that is known, with nothing else.
+
+    Where it is not, `before` was last seen at `after_look` and `after` was first seen at `before_look`; None on the
+    side where nobody looked.
+    """
+
+    version: str | None
+    before: str | None = None
+    after_look: datetime | None = None
+    after: str | None = None
+    before_look: datetime | None = None
+
+
+def held_at(holdings: Sequence[Holding], last_look: datetime, at: datetime) -> HeldAt:
+    """Who held an alias at a moment, as far as `holdings` (one at least, oldest first) and the last look tell.
+
+    >>> from datetime import UTC
+    >>> on = lambda hour: datetime(2026, 1, 1, hour, tzinfo=UTC)
+    >>> held = [Holding("1", on(1)), Holding("2", on(5), unseen_since=on(3)), Holding("1", on(8))]
+    >>> [held_at(held, on(9), on(hour)).version for hour in (0, 1, 3, 4, 5, 7, 8, 9, 10)]
+    [None, '1', '1', None, '2', '2', '1', '1', None]
+    """
+    taken = [holding for holding in holdings if holding.since <= at]
+    following = next((holding for holding in holdings if holding.since > at), None)
+    if following is None:
+        return HeldAt(taken[-1].version) if at <= last_look else HeldAt(None, taken[-1].version, last_look)
+    if not taken:
+        return HeldAt(None, after=following.version, before_look=following.since)
+    last = taken[-1]
+    if following.unseen_since is not None and at > following.unseen_since:
+        return HeldAt(None, last.version, following.unseen_since, following.version, following.since)
+    return HeldAt(last.version)
+
+
 def spans(holdings: Sequence[Holding], window: Window) -> list[Span]:
     """Split a window by who held the alias: in order, without gaps or overlaps, one version at most for each moment.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,6 +17,7 @@ from controlplane.errors import ControlPlaneError, LeaseLost, RegistryError
 from controlplane.store import runs
 
 _log = logging.getLogger(__name__)
+_PATIENCE = 1.0
 
 
 def due_windows(context: Context, monitor: Monitor) -> list[Window]:
@@ -70,7 +72,28 @@ def tick(context: Context) -> list[Run]:
                 ran.add(name)
                 recorded.append(run)
                 settle(context)
+    _poll(context, ran)
     return recorded
+
+
+def _poll(context: Context, ran: set[str]) -> None:
+    """Note who holds the aliases that no window of this tick asked for: a registry keeps no history of its own.
+
+    A registry that is away is asked once a tick: whoever needs it says so, and nothing waits for it here.
+    """
+    seen = {context.registry.key(context.monitors[name].model) for name in ran}
+    for _, monitor in sorted(context.monitors.items()):
+        key = context.registry.key(monitor.model)
+        if key in seen or context.stopping():
+            continue
+        seen.add(key)
+        asked = time.monotonic()
+        try:
+            see(context, monitor)
+        except RegistryError as error:
+            _log.debug("%s: %s", monitor.name, error)
+            if time.monotonic() - asked > _PATIENCE:
+                return
 
 
 def run_next(context: Context, monitor: Monitor) -> Run | None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from controlplane.domain.action import ActionState
 from controlplane.domain.alias import Holding
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.monitor import Monitor, RunKind, Window
@@ -139,26 +140,13 @@ def first_looks(session: Session, monitor: Monitor) -> dict[Window, tuple[str | 
     return {Window(start, end): (version, at) for start, end, version, at in rows if at is not None}
 
 
-def holdings_of(session: Session, workspace: str, model: str) -> list[tuple[HoldingRow, str]]:
-    """Every holding of a model's aliases (or of `MODEL@ALIAS`), oldest first, with the reason of our own moves."""
-    wanted = HoldingRow.registry_key.endswith(f" {model}", autoescape=True)
-    if "@" not in model:
-        wanted = HoldingRow.registry_key.contains(f" {model}@", autoescape=True)
-    query = (
-        select(HoldingRow, ActionRow.why)
-        .outerjoin(ActionRow, ActionRow.id == HoldingRow.action_id)
-        .where(HoldingRow.workspace == workspace, wanted)
-        .order_by(HoldingRow.registry_key, HoldingRow.sequence)
-    )
-    return [(row, why or "") for row, why in session.execute(query)]
-
-
 def see_holder(
     session: Session, workspace: str, registry_key: str, version: str, now: datetime, action_id: str | None = None
 ) -> int:
     """Note which version holds an alias now, and return the holding's number; a change since the last look is new.
 
     A change we made ourselves (`action_id`) is exact; one by somebody else lies between the last look and this one.
+    Where a write of ours to this version is under way, it is ours, whoever looks first.
     """
     last = _last_holding(session, workspace, registry_key)
     if last is not None and last.version == version:
@@ -167,6 +155,7 @@ def see_holder(
         )
         return last.sequence
     sequence = 0 if last is None else last.sequence + 1
+    action_id = action_id or _mover(session, workspace, registry_key, version)
     row = HoldingRow(
         id=new_id(),
         workspace=workspace,
@@ -189,6 +178,20 @@ def see_holder(
         return see_holder(session, workspace, registry_key, version, now, action_id)
     chain.append(session, row)
     return sequence
+
+
+def _mover(session: Session, workspace: str, registry_key: str, version: str) -> str | None:
+    """The action whose write of this version to this alias was begun and is not recorded yet."""
+    moving = and_(ActionRow.state == ActionState.MOVING.value, ActionRow.to_version == version)
+    undoing = and_(ActionRow.state == ActionState.UNDOING.value, ActionRow.from_version == version)
+    return session.scalar(
+        select(ActionRow.id).where(
+            ActionRow.workspace == workspace,
+            ActionRow.registry_key == registry_key,
+            ActionRow.write_begun_at.is_not(None),
+            or_(moving, undoing),
+        )
+    )
 
 
 def _last_holding(session: Session, workspace: str, registry_key: str) -> HoldingRow | None:

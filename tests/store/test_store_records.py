@@ -17,6 +17,7 @@ from controlplane.domain.evidence import Evidence
 from controlplane.domain.monitor import Window
 from controlplane.domain.verdict import Finding, Outcome
 from controlplane.store import Session, Store, new_id, records
+from controlplane.store.history import history_of
 from controlplane.store.tables import ConfigRow, EvidenceRow, FollowupRow, MonitorRow, ReferenceRow
 from controlplane.store.tables_acts import HoldingRow
 
@@ -56,8 +57,8 @@ def test_our_own_move_is_exact_and_says_why(store: Store) -> None:
         see(session, "2", 0)
         assert see(session, "1", 30, action.id) == 1
         assert records.holdings(session, "default", KEY)[-1] == Holding("1", at(30))
-        told = records.holdings_of(session, "default", "scorer")
-        assert [(row.version, why) for row, why in told] == [("2", ""), ("1", "version 2 failed")]
+        [told] = history_of(session, "default", "scorer")
+        assert [(one.holding.version, one.why) for one in told] == [("2", ""), ("1", "version 2 failed")]
 
 
 def test_a_version_that_comes_back_begins_a_new_tenure(store: Store) -> None:
@@ -109,7 +110,7 @@ def test_the_holdings_of_a_model_or_of_one_alias_are_those_and_no_others(store: 
             records.see_holder(session, "default", key, "1", T0)
 
         def of(model: str) -> list[str]:
-            return [row.registry_key for row, _ in records.holdings_of(session, "default", model)]
+            return [one.holding.registry_key for [one] in history_of(session, "default", model)]
 
         assert of("scorer") == [keys[1], keys[0]]
         assert of("scorer@champion") == [keys[0]]

@@ -8,6 +8,7 @@ from controlplane.domain.action import ActionState
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.verdict import DetectorState, Score, accumulate
 from controlplane.store import Store, actions, incidents, intents, new_id, records, runs
+from controlplane.store.history import history_of
 from controlplane.store.intents import IntentKind
 from controlplane.store.runs import DetectorKey
 from controlplane.store.tables import ReferenceRow, SilenceRow
@@ -50,7 +51,7 @@ def test_nothing_of_one_workspace_is_seen_from_another(store: Store) -> None:
         assert actions.take_alias_lease(session, "theirs", KEY, "other", T0, LEASE)
         assert records.evidence_of(session, "theirs") == []
         assert records.holdings(session, "theirs", KEY) == []
-        assert records.holdings_of(session, "theirs", "scorer") == []
+        assert history_of(session, "theirs", "scorer") == []
         assert records.see_holder(session, "theirs", KEY, "2", T0) == 0
         assert records.claim_followup(session, "theirs", T0, LEASE) is None
         assert records.reference_of(session, THEIRS, "2", "r") is None
