@@ -137,16 +137,17 @@ def main() -> None:
     smaller = lives(SMALLER, max(number * 2 // 5, 10), given.seed, 200)
     seconds = time.perf_counter() - started
     say = Console(width=200)
-    say.print(told(calm, False, "", f"No rollback would help: {LONG} windows each"))
+    n = sum(map(len, calm.values()))
+    most = f"at most {MOST_MADE * n:g} in all"
+    say.print(told(calm, False, most, f"No rollback would help: {LONG} windows each"))
     say.print(
         told(help_, True, f"at most {MOST_MISSED:.0%}", f"A rollback would help: made within {SOON} windows, or missed")
     )
     say.print(told(smaller, True, "nothing", "Smaller effects and windows"))
     made = sum(one.made is not None for lived in calm.values() for one in lived)
-    n = sum(map(len, calm.values()))
     missed = sum(not one.found for lived in help_.values() for one in lived)
     wanted = sum(map(len, help_.values()))
-    say.print(f"Rollbacks made that help nobody: {share(made, n)}; promised: at most {MOST_MADE * n:g}.")
+    say.print(f"Rollbacks made that help nobody: {share(made, n)}; promised: {most}.")
     say.print(f"Rollbacks missed: {share(missed, wanted)}; promised: at most {MOST_MISSED:.0%}.")
     say.print(
         f"Points are of accuracy (85 % at best), as much skill or error for the other metrics: "
