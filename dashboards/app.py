@@ -34,12 +34,13 @@ def page(file: str, title: str, icon: str, path: str | None = None) -> st.Page:
 
 overview = page("overview.py", "Overview", "notifications_active")
 incidents = page("incidents.py", "Incidents", "crisis_alert", "incidents")
+history = page("history.py", "Alias history", "history", "history")
 chosen = st.navigation(
     {
         "Govern": [overview, page("rmf.py", "AI RMF", "checklist", "rmf")],
         "Map": [page("monitors.py", "Monitors", "radar", "monitors")],
         "Measure": [page("monitor.py", "Monitor detail", "monitoring", "monitor")],
-        "Manage": [incidents, page("rollbacks.py", "Rollbacks", "undo", "rollbacks")],
+        "Manage": [incidents, page("rollbacks.py", "Rollbacks", "undo", "rollbacks"), history],
     }
 )
 

@@ -12,6 +12,7 @@ import altair as alt
 from controlplane.dashboards import words
 from controlplane.dashboards.series import Bin, Seen
 from controlplane.rmf.status import Status
+from controlplane.store.history import Tenure
 from controlplane.store.tables import FindingRow, RunRow
 
 OUTCOMES = {
@@ -222,6 +223,45 @@ def reliability(bins: Sequence[Bin]) -> alt.VConcatChart:
     )
     picture: alt.VConcatChart = alt.vconcat(curve, counts.properties(width=460, height=60), spacing=8)
     return picture
+
+
+def tenures(held: Sequence[Tenure]) -> alt.LayerChart:
+    """Who held an alias when, a lane a version: by colour who gave it, thin where a move by others may lie."""
+    rows = []
+    for one, after in zip(held, [*held[1:], None], strict=True):
+        end = one.holding.last_seen if after is None else after.unsure_since or after.holding.since
+        told = {
+            "version": f"version {one.holding.version}",
+            "by": _MOVERS[0] if one.action else _MOVERS[1] if one.moved_by else _MOVERS[2],
+            "who": one.moved_by or _MOVERS[2],
+            "when": one.when,
+            "why": one.why or "-",
+        }
+        rows.append(told | {"start": _wall(one.holding.since), "end": _wall(end), "sure": True})
+        if one.action is None and one.unsure_since is not None:
+            rows.append(told | {"start": _wall(one.unsure_since), "end": _wall(one.holding.since), "sure": False})
+    lanes = sorted({str(row["version"]) for row in rows}, key=lambda name: (len(name), name))
+    titles = {"version": "version", "when": "took it", "who": "moved by", "why": "why"}
+    tooltip = [alt.Tooltip(f"{field}:N", title=title) for field, title in titles.items()]
+    axis = alt.Axis(format="%d %b %H:%M", labelAngle=0, labelOverlap=True)
+    x = alt.X("start:T", title=words.zone_name(), axis=axis)
+    y = alt.Y("version:N", title=None, sort=lanes)
+    there = [name for name in _MOVERS if any(row["by"] == name for row in rows)]
+    scale = alt.Scale(domain=there, range=[_BY[name] for name in there])
+    colour = alt.Color("by:N", scale=scale, legend=alt.Legend(title="moved by", orient="top", symbolOpacity=1))
+    sure = alt.Chart(alt.InlineData(values=[row for row in rows if row["sure"]]))
+    unsure = alt.Chart(alt.InlineData(values=[row for row in rows if not row["sure"]]))
+    picture: alt.LayerChart = alt.layer(
+        sure.mark_bar(size=16, cornerRadius=2).encode(x, alt.X2("end:T"), y, colour, tooltip=tooltip),
+        # A tenure that ended within a pixel is seen by where it began.
+        sure.mark_tick(thickness=3, size=24).encode(x, y, colour, tooltip=tooltip),
+        unsure.mark_bar(size=5, opacity=0.55).encode(x, alt.X2("end:T"), y, colour, tooltip=tooltip),
+    ).properties(height=130 + 40 * len(lanes))
+    return picture
+
+
+_BY = {"us": "#2f7fb5", "somebody else": "#e0a100", "first look": "#8a8f98"}
+_MOVERS = list(_BY)
 
 
 def statuses(counts: Mapping[str, Mapping[Status, int]]) -> alt.Chart:

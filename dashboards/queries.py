@@ -20,6 +20,8 @@ from controlplane.domain.incident import Incident, IncidentState, Silence
 from controlplane.domain.monitor import Monitor, RunKind
 from controlplane.errors import StoreError
 from controlplane.store import Session, Store, freezes
+from controlplane.store.audit import Broken, Head, Verified, head_of, verify
+from controlplane.store.history import Tenure, history_of, known
 from controlplane.store.incidents import incident_of, silences
 from controlplane.store.intents import STORED, IntentKind
 from controlplane.store.records import evidence_of
@@ -158,6 +160,31 @@ def holdings(where: Place, name: str) -> list[HoldingRow]:
             with reading(where) as session:
                 return list(reversed(_held(session, one.monitor)))
     return []
+
+
+@st.cache_data(ttl=FRESH, show_spinner=False)
+def tenures(where: Place) -> dict[str, list[Tenure]]:
+    """Every alias that has a history, with its tenures, oldest first; by its registry too where it is in several."""
+    with reading(where) as session:
+        found = {name: history_of(session, where.workspace, name) for name in known(session, where.workspace)}
+    return {
+        name if len(aliases) == 1 else held[0].holding.registry_key: held
+        for name, aliases in found.items()
+        for held in aliases
+    }
+
+
+@st.cache_data(ttl=FRESH, show_spinner=False)
+def head(where: Place) -> Head | None:
+    """The newest link of the chain."""
+    with reading(where) as session:
+        return head_of(session, where.workspace)
+
+
+def audit(where: Place) -> Verified | Broken:
+    """The whole chain read again, with every row under it."""
+    with _store(where).snapshot() as session:
+        return verify(session, where.workspace)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ PAGES = {
     "monitor": "Monitor detail",
     "incidents": "Incidents",
     "rollbacks": "Rollbacks",
+    "history": "Alias history",
 }
 
 

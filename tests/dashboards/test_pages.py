@@ -17,7 +17,7 @@ from controlplane.dashboards import canonical, charts, queries, words
 from controlplane.store import Store
 
 Show = Callable[..., AppTest]
-PAGES = ["overview.py", "rmf.py", "monitors.py", "monitor.py", "incidents.py", "rollbacks.py"]
+PAGES = ["overview.py", "rmf.py", "monitors.py", "monitor.py", "incidents.py", "rollbacks.py", "history.py"]
 
 
 def test_the_overview_begins_with_what_waits_for_a_person(show: Show) -> None:
