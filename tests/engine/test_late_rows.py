@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from test_page_budget_runs import BUDGET, reference_of
 from test_walk_of_kills import live
 from world import HOUR, T0, World
 
+from controlplane.cli.main import call
 from controlplane.domain.monitor import RunKind, Window
 from controlplane.engine import backtest, cycle, late_rows, register
 from controlplane.engine.context import Context
@@ -209,7 +211,7 @@ def test_without_the_key_nothing_is_looked_for_again(make_world: MakeWorld) -> N
         assert tick(context) == [(1, "PASS")]
 
 
-def test_rows_that_went_and_rows_of_nobody_make_no_revision(world: World) -> None:
+def test_rows_that_went_are_no_news_and_rows_of_nobody_are_counted_once(world: World) -> None:
     with world.open() as context:
         register.register(context)
         publish(world, 0, 100)
@@ -305,6 +307,23 @@ def test_under_a_page_budget_late_rows_are_no_evidence_twice(make_world: MakeWor
         assert "the window overlaps the last one counted, so it adds no evidence" in evidence.why
         assert set(before[0]) < set(fed(context)[0])
         assert again.id not in {run for run, *_ in fed(context)[0]}
+
+
+def test_the_command_that_runs_what_is_due_looks_for_late_rows_as_the_scheduler_does(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in world.environment().items():
+        monkeypatch.setenv(name, value)
+    with world.open() as context:
+        register.register(context)
+        arrive = publish(world, 0, 80)
+        tick(context)
+    arrive()
+    publish(world, 1, 100)
+    assert call("run", "scorer", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["run"]["window"] == str(Window(T0 + HOUR, T0 + 2 * HOUR))
+    with world.open() as context:
+        assert [run.n_rows for run in recorded(context, 0)] == [80, 100]
 
 
 def test_a_backtest_is_no_concern_of_late_rows(world: World) -> None:
