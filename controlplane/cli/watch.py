@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +26,7 @@ from controlplane.cli.show import (
 from controlplane.errors import ConfigError
 
 if TYPE_CHECKING:
+    from controlplane.config import Settings
     from controlplane.domain.monitor import Monitor
     from controlplane.domain.verdict import Finding, Verdict
     from controlplane.engine.context import Context
@@ -134,14 +137,17 @@ def scheduler(
     # They tell of every tick and every table, also of the ticks that a long one leaves out; the runs say what matters.
     for name in ("apscheduler", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with scheduler.stopping_on_signals() as stop, open_app(settings(), stopping=stop.is_set) as opened:
+    chosen = settings()
+    with scheduler.stopping_on_signals() as stop, open_app(chosen, stopping=stop.is_set) as opened:
         context, problems = opened
         if problems and not context.monitors:
             raise ConfigError(problems)
         warn_of(problems)
         register.register(context)
         if not once:
-            scheduler.serve(context, every, stop)
+            woken = threading.Event()
+            with _listening(chosen, woken):
+                scheduler.serve(context, every, stop, woken)
             return
         done = cycle.tick(context)
         with context.store.begin() as session:
@@ -166,6 +172,15 @@ def scheduler(
         rows = [(each.monitor, each.window, each.verdict.outcome, each.verdict.why) for each in done]
         table(f"{len(rows)} windows were due", ("monitor", "window", "outcome", "why"), rows)
         print_frozen(held)
+
+
+def _listening(chosen: Settings, woken: threading.Event) -> AbstractContextManager[object]:
+    """What wakes the scheduler when MLflow sends a webhook, where the environment asks for that."""
+    from controlplane.engine.webhook import listening
+
+    if chosen.webhook_address is None or chosen.webhook_secret is None:
+        return nullcontext()
+    return listening(chosen.webhook_address, chosen.webhook_secret.get_secret_value(), woken.set)
 
 
 def pick(name: str, context: Context, problems: tuple[Problem, ...]) -> Monitor:

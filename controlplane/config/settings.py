@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from controlplane.config.report import say
@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     workspace: str = "default"
     workers: Annotated[int, Field(ge=1, le=256)] = 2
     lease_seconds: Annotated[int, Field(ge=10)] = 600
+    webhook_listen: str = ""
+    webhook_secret: SecretStr | None = Field(default=None, validate_default=True, repr=False)
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -78,6 +80,27 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL with its credentials, for connecting; never for a message."""
         return self.database_url.get_secret_value()
+
+    @property
+    def webhook_address(self) -> tuple[str, int] | None:
+        """Where the scheduler listens for MLflow's webhooks; None where it does not."""
+        host, _, port = self.webhook_listen.rpartition(":")
+        return (host.strip("[]"), int(port)) if port else None
+
+    @field_validator("webhook_listen")
+    @classmethod
+    def _an_address(cls, text: str) -> str:
+        host, _, port = text.rpartition(":")
+        if text and (not host or not port.isascii() or not port.isdigit() or int(port) > 65_535):
+            raise ValueError(f"{text!r} is no address; valid: HOST:PORT, such as 127.0.0.1:8510")
+        return text
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _shared(cls, secret: SecretStr | None, known: ValidationInfo) -> SecretStr | None:
+        if known.data.get("webhook_listen") and secret is None:
+            raise ValueError("a webhook that nobody signs would be anybody's; set the secret that MLflow signs with")
+        return secret
 
     @field_validator("home")
     @classmethod

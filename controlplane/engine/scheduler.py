@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import FrameType
 
 from controlplane.engine import cycle
@@ -36,15 +37,23 @@ def stopping_on_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def serve(context: Context, every: float, stop: threading.Event) -> None:
-    """Tick every `every` seconds until `stop` is set; a tick that takes longer is not doubled, only late."""
+def serve(context: Context, every: float, stop: threading.Event, woken: threading.Event | None = None) -> None:
+    """Tick every `every` seconds until `stop` is set; a tick that takes longer is not doubled, only late.
+
+    `woken` asks for one at once; where one is under way, for another right after it.
+    """
     from apscheduler.schedulers.background import BackgroundScheduler
 
+    woken = woken or threading.Event()
+
+    def look() -> None:
+        woken.clear()
+        tick(context)
+
     ticks = BackgroundScheduler(timezone="UTC")
-    ticks.add_job(
-        tick,
+    job = ticks.add_job(
+        look,
         "interval",
-        args=(context,),
         seconds=every,
         max_instances=1,
         coalesce=True,
@@ -55,7 +64,8 @@ def serve(context: Context, every: float, stop: threading.Event) -> None:
     _log.info("watching %s; looking every %g s", ", ".join(sorted(context.monitors)) or "nothing", every)
     # A signal may be taken by another thread; Python runs its handler here, once this thread wakes up.
     while not stop.wait(AWAKE):
-        pass
+        if woken.is_set():
+            job.modify(next_run_time=datetime.now(UTC))
     ticks.shutdown(wait=True)
 
 

@@ -61,6 +61,17 @@ def test_an_argument_beats_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_
         ("WORKERS", "0", "CONTROLPLANE_WORKERS is '0'; it must be at least 1"),
         ("LEASE_SECONDS", "1", "CONTROLPLANE_LEASE_SECONDS is '1'; it must be at least 10"),
         (
+            "WEBHOOK_LISTEN",
+            "8510",
+            "CONTROLPLANE_WEBHOOK_LISTEN: '8510' is no address; valid: HOST:PORT, such as 127.0.0.1:8510",
+        ),
+        (
+            "WEBHOOK_LISTEN",
+            "127.0.0.1:8510",
+            "CONTROLPLANE_WEBHOOK_SECRET: a webhook that nobody signs would be anybody's; "
+            "set the secret that MLflow signs with",
+        ),
+        (
             "WORKSPACE",
             "two words",
             "CONTROLPLANE_WORKSPACE: 'two words' is not a name; "
@@ -78,6 +89,7 @@ def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: s
 def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTROLPLANE_DATABASE_URL", "postgresql://ann:hunter2@db/prod?password=hunter2")
     monkeypatch.setenv("CONTROLPLANE_TRACKING_URI", "https://ann:hunter2@mlflow")
+    monkeypatch.setenv("CONTROLPLANE_WEBHOOK_SECRET", "hunter2")
     settings = Settings()
     assert "hunter2" not in repr(settings) + str(settings)
     assert "postgresql://***@db/prod?***" in repr(settings)
