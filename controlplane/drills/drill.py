@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 
 from controlplane.drills.fault import Fault
@@ -35,6 +36,8 @@ def faults(kind: str, size: float | None = None) -> list[Fault]:
         if kind == ALL or not sized:
             names = ", ".join(name for name, made in KINDS.items() if made.size is not None)
             raise ConfigError(f"--size is for one kind of drill that has a size; valid: {names}")
+        if kind == Drift.kind and not (isfinite(size) and size):
+            raise ConfigError(f"the size of {kind} is a number other than 0; got {size:g}")
         if kind != Drift.kind and not 0 < size <= 1:
             raise ConfigError(f"the size of {kind} is a share of rows, above 0 and at most 1; got {size:g}")
         sized[0].size = size

@@ -218,7 +218,7 @@ class UnsafeTarget(Regression):
             self._files[path] = path.stat().st_size
             with path.open("ab") as file:
                 file.write(b"\n")
-        return f"{said}; one byte was added to the weights of {len(self._files)} versions to go back to"
+        return f"{said}; one byte was added to the weights of version {', '.join(box.stock.versions)}"
 
     def over(self, box: Sandbox) -> bool:
         """Once a rollback came to an end."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from controlplane.app import open_app, open_registry
 from controlplane.config import Jobs, ReceiverSpec, Settings
 from controlplane.domain.monitor import Monitor, Reaction
-from controlplane.drills.supply import Supply
+from controlplane.drills.supply import Supply, rows_in
 from controlplane.drills.versions import add_version, copy_version, make_registry
 from controlplane.engine import references
 from controlplane.engine.context import Context
@@ -95,7 +95,9 @@ def prepare(
             _bring(context, built, registry)
         found = built or references.build(context, watched, holder)
         reference = references.load(context, found)
-    supply = Supply(reference.rows, monitor.columns, min(usual or MOST_ROWS, reference.rows.num_rows), seed)
+    rows = reference.rows
+    usual = usual or rows_in(rows, monitor.columns.event_time, monitor.schedule.window) or MOST_ROWS
+    supply = Supply(rows, monitor.columns, min(usual, rows.num_rows), seed)
     return Stock(
         watched,
         jobs,

@@ -69,6 +69,15 @@ class Supply:
         return everything
 
 
+def rows_in(rows: pa.Table, event_time: str, length: timedelta) -> int | None:
+    """How many of the rows happened in a stretch so long, on average; None where they do not say when."""
+    micros = _micros(rows, event_time)
+    if micros is None:
+        return None
+    covered = timedelta(microseconds=int(micros.max() - micros.min()))
+    return max(1, round(float(rows.num_rows) / max(1.0, covered / length)))
+
+
 def shifted(rows: pa.Table, reference: pa.Table, names: Sequence[str], size: float) -> pa.Table:
     """The rows with each named column moved up by `size` standard deviations of the reference; types stay."""
     for name in names:
