@@ -10,12 +10,11 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, collate, func, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Row, Select, collate, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from sqlalchemy.types import NULLTYPE
 
-from controlplane.store.chain import HEADS, LINKS, SEALED, Sealed, link_hash
+from controlplane.store.chain import HEADS, LINKS, SEALED, Sealed, as_stored, link_hash
 
 _AT_ONCE = 2_000
 _EMPTY = -1
@@ -132,11 +131,13 @@ class _Reading:
         last = Head(_EMPTY, "")
         try:
             for link in self._stream(self._links_from(0)):
+                _, sequence, table, row_id, before, content, at, found = tuple(link)
                 place = last.sequence + 1
-                if link.sequence != place or link.hash != self._hash(last.hash, place, link):
+                wanted = link_hash(last.hash, self._workspace, place, table, row_id, before, content, at)
+                if sequence != place or found != wanted:
                     return self._misplaced(last, link)
-                last = Head(place, link.hash)
-                if kept is not None and kept.sequence == place and kept.hash != link.hash:
+                last = Head(place, found)
+                if kept is not None and kept.sequence == place and kept.hash != found:
                     why = f"link {place} is not the head that was kept: the chain was written anew, there or before"
                     return self._link(Tampering.REWRITTEN, place, why)
         except DBAPIError as error:
@@ -253,12 +254,13 @@ class _Reading:
         return collate(text, "C") if self._connection.dialect.name == "postgresql" else text
 
     def _links_from(self, place: int) -> Select[Any]:
-        query: Select[Any] = Select(*(type_coerce(column, NULLTYPE).label(column.name) for column in LINKS.columns))
+        query: Select[Any] = Select(*(as_stored(column).label(column.name) for column in LINKS.columns))
         return query.where(self._mine, LINKS.c.sequence >= place).order_by(LINKS.c.sequence)
 
     def _hash(self, previous: str, place: int, link: Row[Any]) -> str:
         """The hash that this link would have at that place."""
-        return link_hash(previous, self._workspace, place, tuple(link)[2:7])
+        told = (link.table, link.row_id, link.before, link.content, link.at)
+        return link_hash(previous, self._workspace, place, *told)
 
     def _stream(self, query: Select[Any]) -> Iterator[Row[Any]]:
         with self._connection.execute(query.execution_options(yield_per=_AT_ONCE)) as result:

@@ -11,11 +11,14 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, insert, select, tuple_, type_coerce, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NULLTYPE
 
 from controlplane.errors import StoreError
-from controlplane.store.rows import Row
+from controlplane.store.rows import Row, UtcDateTime
 from controlplane.store.tables import EvidenceRow
 from controlplane.store.tables_acts import (
     ActionRow,
@@ -66,8 +69,8 @@ class Sealed:
         return reduce(lambda before, column: before + " " + column, others, first)
 
     def read(self) -> Select[Any]:
-        """The sealed columns as the driver gives them: what nobody could parse is an edit too, not an exception."""
-        return Select(*(type_coerce(column, NULLTYPE) for column in self.columns))
+        """The sealed columns as they lie in the database: what nobody could parse is an edit too, not an exception."""
+        return Select(*map(as_stored, self.columns))
 
     def within(self, query: Select[Any], workspace: str) -> Select[Any]:
         """The query over the rows of one workspace.
@@ -79,9 +82,35 @@ class Sealed:
     def content(self, values: Iterable[object]) -> str:
         """The digest of a row's sealed columns, the same on either database; a column without a value is left out, so
         that one added later changes no digest of before."""
-        texts = [value if type(value) is str or value is None else _spell(value) for value in values]
-        told = [f"{name}{len(text)}:{text}" for name, text in zip(self._names, texts, strict=True) if text is not None]
+        told = [
+            f"{name}{len(value)}:{value}" if type(value) is str else f"{name}={value!r},"
+            for name, value in zip(self._names, values, strict=True)
+            if value is not None
+        ]
         return _digest(self.table.name + "".join(told))
+
+
+class _Moment(FunctionElement[Any]):
+    """A moment as text in UTC, to the microsecond: the way SQLite keeps it."""
+
+    inherit_cache = True
+
+
+@compiles(_Moment)
+def _kept(element: _Moment, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(_Moment, "postgresql")
+def _told(element: _Moment, compiler: SQLCompiler, **options: Any) -> str:
+    moment = compiler.process(element.clauses, **options)
+    text = f"to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+    return f"{text} || CASE WHEN {moment} < '0001-01-02' THEN ' BC' ELSE '' END"
+
+
+def as_stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A column as plain text, number or nothing, past our own types."""
+    return _Moment(column) if isinstance(column.type, UtcDateTime) else type_coerce(column, NULLTYPE)
 
 
 _LEASE = frozenset({"owner", "lease_expires", "attempt", "fence"})
@@ -101,8 +130,6 @@ SEALED = {
 
 Place = tuple[str, str, tuple[str, ...]]
 """A row's workspace, table and key."""
-Link = tuple[str, str, str, str, object]
-"""What a link tells: table, row id, the row's digest before and now, and when."""
 
 
 def append(session: Session, *rows: Row) -> None:
@@ -140,12 +167,13 @@ def close(session: Session) -> None:
         _link(connection, workspace, [one for one in changed if one[0][0] == workspace])
 
 
-def link_hash(previous: str, workspace: str, sequence: int, link: Link) -> str:
+def link_hash(
+    previous: str, workspace: str, sequence: int, table: str, row_id: str, before: str, content: str, at: str
+) -> str:
     """What a link's hash must be: over all of it and the hash of the one before. No text can reach into the next."""
-    table, row_id, before, content, at = link
     return _digest(
         f"{previous}:{sequence}:{len(workspace)}:{workspace}{len(table)}:{table}{len(row_id)}:{row_id}"
-        f"{len(before)}:{before}{len(content)}:{content}{at if type(at) is str else _spell(at)}"
+        f"{len(before)}:{before}{len(content)}:{content}{at}"
     )
 
 
@@ -176,9 +204,10 @@ def _link(connection: Connection, workspace: str, changed: Sequence[tuple[Place,
     links = []
     for (_, table, key), before, content in changed:
         sequence += 1
-        link = (table, " ".join(key), before, content, at)
-        last = link_hash(last, workspace, sequence, link)
-        links.append(dict(zip(LINKS.c.keys(), (workspace, sequence, *link, last), strict=True)))
+        row_id, moment = " ".join(key), at.isoformat(" ", "microseconds").removesuffix("+00:00")
+        last = link_hash(last, workspace, sequence, table, row_id, before, content, moment)
+        told = (workspace, sequence, table, row_id, before, content, at, last)
+        links.append(dict(zip(LINKS.c.keys(), told, strict=True)))
     try:
         connection.execute(insert(LINKS), links)
     except IntegrityError:
@@ -200,13 +229,6 @@ def _hold_head(connection: Connection, workspace: str) -> tuple[int, str]:
             pass  # another process begins this chain at the same moment
         found = connection.execute(query).one()
     return found[0], found[1]
-
-
-def _spell(value: object) -> str:
-    """What is no text, as text: moments as SQLite keeps them; bytes, which we never store, as no text can be."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(" ", "microseconds").removesuffix("+00:00")
-    return f"\0{value.hex()}" if isinstance(value, bytes) else repr(value)
 
 
 def _digest(text: str) -> str:

@@ -17,7 +17,7 @@ from controlplane.domain.attribution import Replay
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.guards import Freeze
 from controlplane.store import Store, actions, freezes, intents, records
-from controlplane.store.chain import HEADS, LINKS, SEALED, Sealed, link_hash
+from controlplane.store.chain import HEADS, LINKS, SEALED, Sealed, as_stored, link_hash
 from controlplane.store.intents import APPLIED, IntentKind
 from controlplane.store.rows import UtcDateTime, new_id
 from controlplane.store.tables_acts import IntentRow
@@ -197,14 +197,15 @@ def write_anew(connection: Connection) -> None:
     """Every link and the head made to fit the rows as they are now: what a thorough forger does."""
     last = ""
     before: dict[str, str] = {}
-    for link in connection.execute(select(LINKS).order_by(LINKS.c.sequence)).all():
+    links = select(*(as_stored(column).label(column.name) for column in LINKS.c)).order_by(LINKS.c.sequence)
+    for link in connection.execute(links).all():
         sealed = SEALED[link.table]
-        read = connection.execute(sealed.read().where(sealed.spelled == link.row_id)).one()
-        told = (link.table, link.row_id, before.get(link.row_id, ""), sealed.content(read), link.at)
-        before[link.row_id] = told[3]
-        last = link_hash(last, link.workspace, link.sequence, told)
-        change = {"before": told[2], "content": told[3], "hash": last}
+        content = sealed.content(connection.execute(sealed.read().where(sealed.spelled == link.row_id)).one())
+        told = (link.table, link.row_id, before.get(link.row_id, ""), content, link.at)
+        last = link_hash(last, link.workspace, link.sequence, *told)
+        change = {"before": before.get(link.row_id, ""), "content": content, "hash": last}
         connection.execute(update(LINKS).where(*_is(LINKS, link)).values(change))
+        before[link.row_id] = content
     connection.execute(update(HEADS).values(hash=last))
 
 

@@ -25,7 +25,7 @@ from controlplane.store.tables import EvidenceRow
 from controlplane.store.tables_acts import ActionRow, HoldingRow
 
 TAMPERINGS = 60
-DIGEST = "1702bdc48d66fb674e69b0ddfd9056a963b7f5e3b051ef87acda6205d5c51ff4"
+DIGEST = "26384fe054aff812d14491bcb54958376baf2a6829bc6e3ed91e7f93068c8d2e"
 
 
 @pytest.fixture
