@@ -203,7 +203,7 @@ class _Reading:
         name, ended = sealed.table.name, ("", ())
         known = self._known(name)
         id_, links = next(known, ended)
-        for row in self._stream(self._in_order(sealed.read(), sealed)):
+        for row in self._stream(self._in_order(sealed.read, sealed)):
             values, row_id = row[:-1], row[-1]
             self.read += 1
             while links and id_ < row_id:

@@ -68,6 +68,7 @@ class Sealed:
         first, *others = (type_coerce(column, LinkRow.row_id.type) for column in self.key)
         return reduce(lambda before, column: before + " " + column, others, first)
 
+    @cached_property
     def read(self) -> Select[Any]:
         """The sealed columns as they lie in the database: what nobody could parse is an edit too, not an exception."""
         return Select(*map(as_stored, self.columns))
@@ -193,7 +194,7 @@ def _contents(
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     wanted = tuple_(*sealed.key).in_(keys) if len(sealed.key) > 1 else sealed.key[0].in_([key[0] for key in keys])
     places = [sealed.columns.index(column) for column in sealed.key]
-    for values in connection.execute(sealed.read().where(wanted)):
+    for values in connection.execute(sealed.read.where(wanted)):
         yield tuple(str(values[place]) for place in places), sealed.content(values)
 
 

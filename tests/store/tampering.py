@@ -200,7 +200,7 @@ def write_anew(connection: Connection) -> None:
     links = select(*(as_stored(column).label(column.name) for column in LINKS.c)).order_by(LINKS.c.sequence)
     for link in connection.execute(links).all():
         sealed = SEALED[link.table]
-        content = sealed.content(connection.execute(sealed.read().where(sealed.spelled == link.row_id)).one())
+        content = sealed.content(connection.execute(sealed.read.where(sealed.spelled == link.row_id)).one())
         told = (link.table, link.row_id, before.get(link.row_id, ""), content, link.at)
         last = link_hash(last, link.workspace, link.sequence, *told)
         change = {"before": before.get(link.row_id, ""), "content": content, "hash": last}

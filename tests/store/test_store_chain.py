@@ -122,7 +122,7 @@ def test_a_rows_digest_is_the_same_on_both_databases(store: Store) -> None:
             EvidenceRow(id="01ARZ3NDEKTSV4RRFFQ69G5FAV", workspace="default", digest="a" * 64, **asdict(evidence(0, 0)))
         )
         session.flush()
-        read = session.connection().execute(SEALED["cp_evidence"].read()).one()
+        read = session.connection().execute(SEALED["cp_evidence"].read).one()
         assert SEALED["cp_evidence"].content(read) == DIGEST
         session.rollback()
 
