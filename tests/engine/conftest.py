@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from bell import Bell
+from kills import Nursery
 from world import World, build_registry
 
 
@@ -34,3 +35,11 @@ def bell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bell]:
     monkeypatch.setenv("BELL_URL", receiver.url)
     yield receiver
     receiver.close()
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Starts schedulers that are killed."""
+    started = Nursery()
+    yield started
+    started.close()

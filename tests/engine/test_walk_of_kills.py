@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
-from datetime import timedelta
-from pathlib import Path
 
 from bell import Bell
+from kills import LATER, Nursery, alias_writes, note_alias_writes
 from sqlalchemy import select
 from world import World
 
@@ -32,6 +27,7 @@ STEPS = [
     "delivered",
     "replayed",
     "accepted",
+    "snapshot kept",
     "moving",
     "moved",
     "move recorded",
@@ -39,34 +35,31 @@ STEPS = [
 ]
 
 
-def live(world: World, deadly_step: str) -> int:
+def live(nursery: Nursery, world: World, deadly_step: str = "") -> int:
     """Start a scheduler that dies after the step, and wait for its end; returns its exit code."""
-    environment = os.environ | world.environment()
-    command = [sys.executable, str(Path(__file__).with_name("walker.py")), deadly_step, world.clock.isoformat()]
-    code = subprocess.run(command, env=environment, timeout=120).returncode
-    # What the dead one held for a while, such as a delivery in hand, is free again three minutes later.
-    world.clock += timedelta(minutes=3)
+    code = nursery.end(nursery.start(world, deadly_step))
+    world.clock += LATER
     return code
 
 
 def test_a_kill_after_every_step_leaves_one_incident_one_move_and_every_notification(
-    make_world: Callable[..., World], store_url: str, bell: Bell
+    make_world: Callable[..., World], store_url: str, bell: Bell, nursery: Nursery
 ) -> None:
     world = make_world(database=store_url, checks=("drift",))
     world.publish(0, "1")
-    assert live(world, "") == 0
-    count_alias_writes(world)
+    assert live(nursery, world) == 0
+    note_alias_writes(world)
     world.release("2")
     world.publish(1, "2", shift=3.0)
 
     for step in STEPS[1:]:
-        assert live(world, step) == -signal.SIGKILL, f"nothing was left to die at {step!r}"
-    assert live(world, "") == 0
+        assert live(nursery, world, step) == -signal.SIGKILL, f"nothing was left to die at {step!r}"
+    assert live(nursery, world) == 0
 
     world.publish(2, world.champion())
     for step in ("claimed", "concluded", "recorded", "sent"):
-        assert live(world, step) == -signal.SIGKILL, f"nothing was left to die at {step!r}"
-    assert live(world, "") == 0
+        assert live(nursery, world, step) == -signal.SIGKILL, f"nothing was left to die at {step!r}"
+    assert live(nursery, world) == 0
 
     assert world.champion() == "1"
     assert alias_writes(world) == ["2", "1"]
@@ -97,20 +90,3 @@ def test_a_kill_after_every_step_leaves_one_incident_one_move_and_every_notifica
     assert {delivery.state for delivery in deliveries} == {"sent"}
     assert len(deliveries) == 2 * len(transitions)
     assert bell.keys() == {transition.key for transition in transitions}
-
-
-def count_alias_writes(world: World) -> None:
-    """Have MLflow's own database note every version an alias is set to, whoever sets it."""
-    with sqlite3.connect(world.home / "mlflow.db") as database:
-        database.execute("CREATE TABLE alias_writes (version TEXT)")
-        for event in ("INSERT", "UPDATE"):
-            database.execute(
-                f"CREATE TRIGGER note_{event} AFTER {event} ON registered_model_aliases "
-                "BEGIN INSERT INTO alias_writes VALUES (NEW.version); END"
-            )
-
-
-def alias_writes(world: World) -> list[str]:
-    """Every version the alias was set to since `count_alias_writes`, in order."""
-    with sqlite3.connect(world.home / "mlflow.db") as database:
-        return [str(version) for (version,) in database.execute("SELECT version FROM alias_writes ORDER BY rowid")]

@@ -1,0 +1,88 @@
+"""A process that has everything imported and starts schedulers by forking, because each import costs seconds.
+
+It reads one JSON object a line: `{"live": [step, now], "after": seconds, "environment": {...}}` forks a scheduler that
+dies by SIGKILL at that step, or after so long, and answers with its process id; `{"end": pid}` waits for it and answers
+with its exit code, negative for a signal. What one imported until its natural end, the next ones find imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+import warnings
+from typing import Any
+
+import walker
+
+FOR_EVER = 3600.0
+PIPE = 65_536
+"""So many bytes a pipe holds without a reader."""
+
+
+def fork(life: tuple[str, str], environment: dict[str, str], imported: int) -> int:
+    """Start one scheduler, which writes the names of its modules to `imported` at its end; its process id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.environ.update(environment)
+        known = set(sys.modules)
+        walker.main(*life)
+        os.write(imported, "".join(f"{name}\n" for name in sys.modules if name not in known).encode()[:PIPE])
+        code = 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def learn(imported: int) -> None:
+    """Import what schedulers imported; a module that does not stand alone is left to them."""
+    while select.select([imported], [], [], 0)[0]:
+        for name in os.read(imported, PIPE).decode().splitlines():
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+
+
+def main() -> None:
+    """Answer until there is nobody to ask; the dead are reaped at once, so that others see that they are gone."""
+    warnings.simplefilter("ignore")
+    ended: dict[int, int] = {}
+    alive: dict[int, float] = {}
+    asked: Any = None
+    imported, tell = os.pipe()
+    while True:
+        while alive:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                break
+            del alive[pid]
+            ended[pid] = os.waitstatus_to_exitcode(status)
+        for pid in [pid for pid, until in alive.items() if time.monotonic() > until]:
+            os.kill(pid, signal.SIGKILL)
+        if asked is not None and asked["end"] in ended:
+            print(ended.pop(asked["end"]), flush=True)  # noqa: T201
+            asked = None
+        if select.select([sys.stdin], [], [], 0.002 if alive else None)[0]:
+            line = sys.stdin.readline()
+            if not line:
+                return
+            said = json.loads(line)
+            if "end" in said:
+                asked = said
+            else:
+                learn(imported)
+                pid = fork(tuple(said["live"]), said["environment"], tell)
+                alive[pid] = time.monotonic() + (FOR_EVER if said["after"] is None else said["after"])
+                print(pid, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
