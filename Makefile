@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help demo test lint bench bench-drift bench-performance clean
+.PHONY: help demo test lint bench bench-drift bench-performance bench-rollback clean
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1  \2/p' Makefile
@@ -27,6 +27,9 @@ bench-drift: .venv/dev.installed .venv-peers/installed  ## drift beside its peer
 
 bench-performance: .venv/dev.installed .venv-peers/installed  ## attribution, label-free estimates, weak slices, speed
 	for bench in attribution label_free slices speed; do $(BIN)/python tests/benchmarks/performance/$$bench.py --json build/bench-performance/$$bench.json; done
+
+bench-rollback: .venv/all.installed .venv/dev.installed  ## an action explored whole, real kills, decisions, the chain, latency
+	for bench in life kills decisions chain latency; do $(BIN)/python tests/benchmarks/rollback/$$bench.py --json build/bench-rollback/$$bench.json; done
 
 clean:  ## remove what was installed and built here
 	rm -rf .venv .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
