@@ -48,12 +48,13 @@ BAD = {
 }
 
 
-def log_bad(world: World, does: str, column: str = "a") -> str:
+def log_bad(world: World, does: str, columns: tuple[str, ...] = ("a", "b")) -> str:
     """Register one more version of the world's model, from code that does this; its number."""
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
+    takes = Schema([ColSpec("double", name) for name in columns])
     code = world.home / "bad.py"
     code.write_text(CODE.format(does=does))
     kept = dict(os.environ)
@@ -67,7 +68,7 @@ def log_bad(world: World, does: str, column: str = "a") -> str:
             logged = mlflow.pyfunc.log_model(
                 python_model=str(code),
                 name="bad",
-                signature=ModelSignature(Schema([ColSpec("double", column)]), Schema([ColSpec("long")])),
+                signature=ModelSignature(takes, Schema([ColSpec("long")])),
                 registered_model_name="scorer",
                 pip_requirements=["mlflow"],
             )
@@ -131,7 +132,7 @@ def test_a_version_whose_files_are_gone_is_an_error_of_the_check_that_needs_it(w
 
 
 def test_a_model_that_wants_other_columns_names_the_one_that_is_not_there(world: World) -> None:
-    version = log_bad(world, "return np.ones(len(model_input))", column="income")
+    version = log_bad(world, "return np.ones(len(model_input))", columns=("income",))
     world.release(version)
     world.publish(0, version, prediction=False)
     with world.open() as context:
