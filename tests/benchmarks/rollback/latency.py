@@ -33,13 +33,14 @@ from rich.console import Console
 from rich.table import Table
 
 from controlplane.app import open_app
+from controlplane.arrival import publish
 from controlplane.cli.serve import _call as call
 from controlplane.config import Settings
 from controlplane.demo import folder as place
 from controlplane.demo import release
 from controlplane.demo.story import Told, ask, live
-from controlplane.demo.stream import last_hours, publish
-from controlplane.demo.team import services
+from controlplane.demo.stream import last_hours
+from controlplane.demo.team import COLUMNS, services
 from controlplane.domain.monitor import Window
 from controlplane.engine import cycle
 
@@ -92,7 +93,7 @@ def once(folder: Path, name: str, way: str) -> dict[str, float]:
     clock = [spans[0].end]
 
     def arrive(rows: pa.Table, version: str, window: Window) -> float:
-        publish(rows, version, window, folder / "data" / name)
+        publish(rows, COLUMNS, version, window, folder / "data" / name)
         return time.perf_counter()
 
     def play(run: Callable[[], list[str]]) -> float:
