@@ -33,10 +33,13 @@ def asked(folder: Path) -> list[IntentRow]:
 
 
 def contents(folder: Path) -> dict[str, list[tuple[object, ...]]]:
-    """Every table but the intents."""
+    """Every table but the intents and the links of the chain over them."""
     with sqlite3.connect(folder / "controlplane.db") as connection:
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {name: list(connection.execute(f"SELECT * FROM {name}")) for name in names if name != "cp_intents"}
+        names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        rows = {name: list(connection.execute(f"SELECT * FROM {name}")) for name in names - {"cp_intents"}}
+    del rows["cp_chain_heads"]
+    rows["cp_chain"] = [link for link in rows["cp_chain"] if "cp_intents" not in link]
+    return rows
 
 
 def press(app: AppTest, label: str, author: str = "", why: str = "") -> AppTest:
