@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from controlplane.profiles import Profile, Reference
+    from controlplane.profiles.requests import Requests
     from controlplane.profiles.scores import Statistic
 
 CHECKS = {
@@ -35,6 +36,7 @@ CHECKS = {
     "ood": "controlplane.checks.ood:Ood",
     "ood_energy": "controlplane.checks.ood_energy:OodEnergy",
     "evasion": "controlplane.checks.evasion:Evasion",
+    "serving": "controlplane.checks.serving:Serving",
     "evidently": "controlplane.checks.evidently:Evidently",
 }
 SOURCES = {
@@ -56,6 +58,7 @@ class Need(StrEnum):
     LABELS = "labels"
     MODEL = "model"
     REFERENCE = "reference"
+    REQUESTS = "requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ class Sample:
     """What a check sees: the frozen rows that one version answered in one window, and what it declared to need.
 
     `rows` is capped by a deterministic hash of the row id at `rate`; `profile` counts every row of the window.
-    `previous` is the version to compare with on the same rows: the last holder of the alias, or a candidate.
+    `previous` is the version to compare with on the same rows: the last holder of the alias, or a candidate. `requests`
+    are those that the version was asked, failed ones too, of which `rows` holds none.
     """
 
     window: Window
@@ -109,6 +113,7 @@ class Sample:
     previous: Model | None = None
     seed: int = 0
     rate: float = 1.0
+    requests: Requests | None = None
 
 
 class Check(Protocol):

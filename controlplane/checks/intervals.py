@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from controlplane.profiles.intervals import Figure, Z, difference
+from controlplane.profiles.intervals import Z
 from controlplane.profiles.intervals import wilson as share
 
 Interval = tuple[float, float]
@@ -39,8 +39,57 @@ def apart(estimate: float, interval: Interval, other: float, other_interval: Int
     >>> round(low, 4), round(high, 4)
     (0.0524, 0.3339)
     """
-    figure = difference(Figure(estimate, *interval, 0), Figure(other, *other_interval, 0))
-    return figure.low, figure.high
+    low, high = between(estimate, interval, other, other_interval)
+    return max(-1.0, low), min(1.0, high)
+
+
+def between(estimate: float, interval: Interval, other: float, other_interval: Interval) -> Interval:
+    """The same for estimates of any size, such as two quantiles."""
+    delta = estimate - other
+    low = delta - math.hypot(estimate - interval[0], other_interval[1] - other)
+    high = delta + math.hypot(interval[1] - estimate, other - other_interval[0])
+    return low, high
+
+
+def fewest(share: float) -> int:
+    """How many values the interval of a quantile takes: with fewer, no value is surely on either side of it.
+
+    >>> fewest(0.5), fewest(0.95), fewest(0.99)
+    (6, 72, 368)
+    """
+    return math.ceil(math.log(0.025) / math.log(max(share, 1 - share)))
+
+
+def quantile(ordered: np.ndarray, share: float) -> tuple[float, Interval]:
+    """A quantile of sorted values, one of them, and its interval between two others (binomial order statistics).
+
+    It holds for any distribution, and with ties is the wider for them. Takes at least `fewest(share)` values.
+
+    >>> quantile(np.arange(1.0, 101.0), 0.5)
+    (50.0, (40.0, 61.0))
+    """
+    from scipy.special import bdtr
+
+    n = len(ordered)
+    centre, spread = n * share, 8 * math.sqrt(n * share * (1 - share)) + 8
+    counts = np.arange(max(0, math.floor(centre - spread)), min(n - 1, math.ceil(centre + spread)) + 1)
+    # At most so many of the values lie below the quantile.
+    chance = bdtr(counts, n, share)
+    below = int(counts[0] + np.count_nonzero(chance <= 0.025))
+    above = int(counts[np.searchsorted(chance, 0.975)]) + 1
+    return float(ordered[math.ceil(centre) - 1]), (float(ordered[below - 1]), float(ordered[above - 1]))
+
+
+def poisson(count: int) -> Interval:
+    """The exact interval of the mean of a count (Garwood 1936).
+
+    >>> low, high = poisson(10)
+    >>> round(low, 3), round(high, 3)
+    (4.795, 18.39)
+    """
+    from scipy.special import gammaincinv
+
+    return float(gammaincinv(count, 0.025)) if count else 0.0, float(gammaincinv(count + 1, 0.975))
 
 
 def mean_of_shares(hits: np.ndarray, rows: np.ndarray) -> Interval:

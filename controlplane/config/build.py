@@ -49,7 +49,7 @@ def to_monitor(form: JobForm, data: Mapping[str, Any], name: str, workspace: str
         name=name,
         model=ModelRef(form.model.name, form.model.alias),
         source=_source(data["source"]),
-        columns=Columns(**{**columns, "features": tuple(columns["features"])}),
+        columns=Columns(**{**columns, **{name: tuple(columns[name]) for name in ("features", "ignored")}}),
         schedule=_schedule(form.schedule),
         checks=tuple(_check(check, form.budget is not None) for check in form.checks),
         reference=_source(data["reference"]) if form.reference else None,

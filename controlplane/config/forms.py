@@ -72,6 +72,12 @@ class ColumnsForm(Form):
     )
     label: Text | None = Field(default=None, description="the truth, where it is known")
     features: list[Text] = Field(default=[], description="the inputs; every column without another part if left out")
+    status: Text | None = Field(
+        default=None, description="the HTTP status of the request; rows from 400 on are seen by 'serving' alone"
+    )
+    latency: Text | None = Field(default=None, description="how long the request took, in milliseconds")
+    request: Text | None = Field(default=None, description="what the rows of one request share; else each row is one")
+    ignored: list[Text] = Field(default=[], description="columns that are no inputs")
 
 
 class ScheduleForm(Form):

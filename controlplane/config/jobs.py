@@ -15,7 +15,7 @@ from controlplane.config.forms import DefaultsForm, Form, JobForm, RollbackForm,
 from controlplane.config.kinds import check_options, check_secrets, find, secret_options
 from controlplane.config.lines import Document, Loc, Wrong
 from controlplane.config.report import Report
-from controlplane.config.rules import check_budget, check_checks, check_labels, check_receivers
+from controlplane.config.rules import check_budget, check_checks, check_columns, check_labels, check_receivers
 from controlplane.config.values import name_of
 from controlplane.domain.monitor import Fleet, Monitor
 from controlplane.errors import ConfigError, Problem
@@ -149,6 +149,7 @@ def _check_job(report: Report, document: Document, declared: frozenset[str] | No
     secret_places = frozenset[Loc]().union(*(_check_kind(report, data, "sources", (part,)) for part in SOURCES))
     check_secrets(report, data, secret_places)
     check_checks(report, data)
+    check_columns(report, data)
     check_labels(report, data)
     check_budget(report, data)
     if declared is not None:

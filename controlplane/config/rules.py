@@ -57,6 +57,25 @@ def _check_needs(report: Report, loc: Loc, data: Mapping[str, Any], kind: str, n
         report.add((*loc, "check"), f"{kind} needs a reference", "say where its rows are under 'reference'")
     if Need.LABELS in needs and isinstance(columns, Mapping) and "label" not in columns:
         report.add((*loc, "check"), f"{kind} needs labels", "name their column as 'label' under 'columns'")
+    if Need.REQUESTS in needs and isinstance(columns, Mapping) and "status" not in columns:
+        report.add((*loc, "check"), f"{kind} needs requests", "name the column of their 'status' under 'columns'")
+
+
+def check_columns(report: Report, data: Mapping[str, Any]) -> None:
+    """A column that is no input is none of the features, and has no other part."""
+    columns = data.get("columns")
+    ignored = columns.get("ignored") if isinstance(columns, Mapping) else None
+    if not isinstance(columns, Mapping) or not isinstance(ignored, list):
+        return
+    for index, name in enumerate(ignored):
+        parts = [part for part, given in columns.items() if part != "ignored" and _names(given, name)]
+        if parts:
+            wrong = f"column {name!r} is ignored, and also named as {parts[0]}"
+            report.add(("columns", "ignored", index), wrong, "name it once")
+
+
+def _names(given: Any, name: Any) -> bool:
+    return name in given if isinstance(given, list) else given == name
 
 
 def check_budget(report: Report, data: Mapping[str, Any]) -> None:

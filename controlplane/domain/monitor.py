@@ -97,7 +97,11 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which column of the rows plays which part; `features` empty means every column without another part."""
+    """Which column of the rows plays which part; `features` empty means every column without another part.
+
+    `status` (HTTP; 400 and above is a failure), `latency` (milliseconds) and `request` (an id that the rows of one
+    request share) tell of the request that a row came with. `ignored` are columns that are no input.
+    """
 
     event_time: str
     row_id: str | None = None
@@ -106,6 +110,17 @@ class Columns:
     probability: str | None = None
     label: str | None = None
     features: tuple[str, ...] = ()
+    status: str | None = None
+    latency: str | None = None
+    request: str | None = None
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def no_inputs(self) -> tuple[str, ...]:
+        """The named columns that are neither inputs nor answers: times, ids, versions, labels, requests."""
+        of_rows = (self.event_time, self.row_id, self.model_version, self.label)
+        parts = (*of_rows, self.status, self.latency, self.request)
+        return (*(name for name in parts if name is not None), *self.ignored)
 
     def features_of(self, names: list[str]) -> tuple[str, ...]:
         """The feature columns among `names`, in their order.
@@ -115,7 +130,7 @@ class Columns:
         """
         if self.features:
             return self.features
-        parts = {self.event_time, self.row_id, self.model_version, self.prediction, self.probability, self.label}
+        parts = {*self.no_inputs, self.prediction, self.probability}
         return tuple(name for name in names if name not in parts)
 
 

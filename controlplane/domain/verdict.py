@@ -45,7 +45,8 @@ class Measure:
     """A number without an opinion: what a check measured, on what, over how many rows, with its interval.
 
     `low` and `high` bound a 95 % interval in the unit of `estimate`; None where the statistic has none.
-    `detail` says in words what moved, for the finding's sentence.
+    `detail` says in words what moved, for the finding's sentence. `blind` says that the data are too few for this
+    measure: its estimate is NaN, and the detail tells what is missing.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Measure:
     segment: str | None = None
     version: str | None = None
     detail: str = ""
+    blind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +248,9 @@ def _judge_measure(check: str, measure: Measure, limit: Limit | None) -> Finding
     bound = None
     low, high = (None if side is None or math.isnan(side) else side for side in (measure.low, measure.high))
     where = measure.column or "the window"
-    if not math.isfinite(measure.estimate):
+    if measure.blind:
+        outcome, why = None if limit is None else Outcome.INCONCLUSIVE, f"{measure.name}: {measure.detail}"
+    elif not math.isfinite(measure.estimate):
         outcome, why = Outcome.ERROR, f"{measure.name} of {where} is not a finite number"
         why += f": {measure.detail}" if measure.detail else ""
     elif (low, high) != (measure.low, measure.high):

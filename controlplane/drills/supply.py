@@ -39,6 +39,8 @@ class Supply:
     def draw(self, span: Window, number: int) -> pa.Table:
         """The rows of window `number`, each once, with ids of their own; without times, answers and versions.
 
+        Each is a request that was answered, in the time that its row in the reference took, or else in a millisecond.
+
         Where the reference knows when its rows happened, they are those of the same hours of the week, or of the day,
         so that a season is where the calibration expects it.
         """
@@ -47,10 +49,16 @@ class Supply:
         chosen = np.random.default_rng([self.seed, number]).choice(n, min(self.usual, n), replace=False)
         columns = self.columns
         gone = {columns.event_time, columns.model_version, columns.prediction, columns.probability, columns.row_id}
+        gone |= {columns.status, columns.request}
         kept = [name for name in self.rows.column_names if name not in gone]
         rows = self.rows.select(kept).take(pa.array(pool[np.sort(chosen)]))
-        if columns.row_id is not None:
-            rows = rows.append_column(columns.row_id, pa.array([f"drill-{number}-{row}" for row in range(len(chosen))]))
+        ids = pa.array([f"drill-{number}-{row}" for row in range(len(chosen))])
+        made = {columns.row_id: ids, columns.request: ids, columns.status: pa.array([200] * len(ids), pa.int64())}
+        if columns.latency not in kept:
+            made[columns.latency] = pa.array([1.0] * len(ids))
+        for name, values in made.items():
+            if name is not None:
+                rows = rows.append_column(name, values)
         return rows
 
     def _same_hours(self, span: Window) -> np.ndarray:

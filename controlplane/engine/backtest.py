@@ -88,8 +88,9 @@ def replay(
         for window in windows:
             seen = line.see(aside, window)
             line.fold(aside, window, seen)
-            for part in seen.parts:
-                aside.sample_path(part.sample_digest).unlink(missing_ok=True)
+            for digest in (kept for part in seen.parts for kept in (part.sample_digest, part.requests_digest)):
+                if digest is not None:
+                    aside.sample_path(digest).unlink(missing_ok=True)
             done()
     return line.end()
 

@@ -16,6 +16,7 @@ from controlplane.domain.monitor import Window
 from controlplane.errors import CheckError, NotEnoughData
 from controlplane.profiles import Profile, ProfileBuilder, Reference
 from controlplane.profiles.blocks import Blocks, collect
+from controlplane.profiles.requests import Requests
 from controlplane.profiles.scores import Statistic
 
 
@@ -36,11 +37,12 @@ def cut(
     model: ports.Model | None,
     length: timedelta,
     anchor: datetime,
+    requests: Requests | None = None,
 ) -> Blocks | None:
     """The statistics of each block of the rows, or None where the rows bear no times.
 
     Blocks are as long as a window and begin where windows begin: `anchor` is the end of any of them. A block that a
-    check cannot measure lacks its statistics.
+    check cannot measure lacks its statistics. `requests` are all that the rows came with.
     """
     starts, parts = [], []
     for window, block in _blocks(rows, reference.columns.event_time, length, anchor):
@@ -55,8 +57,9 @@ def cut(
         chosen = _spread(len(parts), check.most_blocks)
         for index in chosen:
             window, block = parts[index]
-            if block.num_rows >= spec.min_rows:
-                found[index][spec.name] = _measure(check, spec, window, block, profiles[index], reference, model)
+            asked = requests.within(window) if requests is not None and ports.Need.REQUESTS in check.needs else None
+            if (block.num_rows if asked is None else len(asked)) >= spec.min_rows:
+                found[index][spec.name] = _measure(check, spec, window, block, profiles[index], reference, model, asked)
     return collect(length, starts, found)
 
 
@@ -74,6 +77,7 @@ def _measure(
     profile: Profile,
     reference: Reference,
     model: ports.Model | None,
+    requests: Requests | None,
 ) -> list[Statistic]:
     sample = ports.Sample(
         window=window,
@@ -83,6 +87,7 @@ def _measure(
         profile=profile,
         reference=reference,
         model=model,
+        requests=requests,
     )
     params = check.Params(**spec.params)
     try:

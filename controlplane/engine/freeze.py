@@ -18,6 +18,7 @@ from controlplane.domain.monitor import Columns
 from controlplane.engine.labels import Labels, join, names, row_ids
 from controlplane.errors import SourceError
 from controlplane.profiles import ProfileBuilder, Reference, Sampler
+from controlplane.profiles.requests import RequestBuilder, answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Frozen:
     """What one version answered in a window: how many rows, which of them were kept, and the profile of all.
 
     Of the `kept` rows `labelled` bear a label from a source of their own, `changed` of which took another value later;
-    None where labels come with the rows.
+    None where labels come with the rows. `failed` counts the rows whose request failed, which are none of them;
+    `requests_digest` names the requests, those among them (None: the rows tell of none).
     """
 
     version: str
@@ -36,13 +38,31 @@ class Frozen:
     kept: int = 0
     labelled: int | None = None
     changed: int = 0
+    failed: int = 0
+    requests_digest: str | None = None
 
 
 @dataclass(slots=True)
 class _Part:
     sampler: Sampler
     builder: ProfileBuilder | None
+    requests: RequestBuilder | None
+    schema: pa.Schema
     n_rows: int = 0
+    failed: int = 0
+
+    def add(self, batch: pa.RecordBatch, columns: Columns) -> None:
+        """Take in rows: those of failed requests are requests, and nothing else."""
+        rows = answered(batch, columns)
+        self.failed += batch.num_rows - rows.num_rows
+        if self.requests is not None:
+            self.requests.add(batch)
+        if not rows.num_rows:
+            return
+        self.n_rows += rows.num_rows
+        self.sampler.add(rows)
+        if self.builder is not None:
+            self.builder.add(rows)
 
 
 def freeze(
@@ -57,7 +77,8 @@ def freeze(
 ) -> tuple[list[Frozen], int]:
     """Take one pass over the batches in bounded memory; returns the parts and how many rows nobody can be named for.
 
-    A row's version is its `model_version` where the rows carry one, else the holder of the alias at its event time.
+    A row's version is its `model_version` where the rows carry one, else the holder of the alias at its event time. A
+    version whose every request failed is a part without rows.
     Raises SourceError where a named column is not there.
     """
     parts: dict[str, _Part] = {}
@@ -70,15 +91,12 @@ def freeze(
             if version not in parts:
                 reference = reference_of(version)
                 builder = None if reference is None else ProfileBuilder(reference.profile.bins)
-                parts[version] = _Part(Sampler(cap, columns.row_id, seed), builder)
-            part = parts[version]
-            part.n_rows += rows.num_rows
-            part.sampler.add(rows)
-            if part.builder is not None:
-                part.builder.add(rows)
+                requests = None if columns.status is None else RequestBuilder(columns, cap, seed)
+                parts[version] = _Part(Sampler(cap, columns.row_id, seed), builder, requests, rows.schema)
+            parts[version].add(rows, columns)
     frozen = []
     for version, part in sorted(parts.items()):
-        table, rate = part.sampler.table()
+        table, rate = part.sampler.table() if part.n_rows else (part.schema.empty_table(), 1.0)
         joined = None
         if labels is not None:
             joined = join(table, labels.of(row_ids(table, columns)), columns)
@@ -90,6 +108,8 @@ def freeze(
             rate,
             None if part.builder is None else part.builder.build().to_bytes(),
             table.num_rows,
+            failed=part.failed,
+            requests_digest=None if part.requests is None else write_table(part.requests.build().to_table(), path_of),
         )
         frozen.append(found if joined is None else replace(found, labelled=joined.labelled, changed=joined.changed))
     return frozen, unknown

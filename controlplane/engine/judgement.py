@@ -173,7 +173,7 @@ def _place(score: Score) -> _Place:
 def _measure_of(result: CheckResult, score: Score) -> Measure | None:
     for measure in result.measures:
         place = measure.name, measure.column, measure.segment
-        if place == _place(score) and measure.version in (None, result.version):
+        if place == _place(score) and measure.version in (None, result.version) and not measure.blind:
             return measure
     return None
 

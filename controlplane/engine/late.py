@@ -154,6 +154,7 @@ def _relabelled(part: runs.Part, joined: Joined) -> Frozen:
         kept=joined.table.num_rows,
         labelled=joined.labelled,
         changed=joined.changed,
+        requests_digest=part.requests_digest,
     )
 
 

@@ -93,9 +93,10 @@ def look_at(
     early = "" if held_up is None else late.early(monitor, window, parts, context.now(), held_up)
     results = _measure(context, monitor, monitor.checks, window, seed, parts, rows, held[: number + 1], early)
     context.observe("measured")
-    total = sum(part.n_rows for part in parts)
-    n_read = total + unknown
-    said = f"{total} rows in the window" + ("" if more is None else more.told(n_read))
+    total, failed = sum(part.n_rows for part in parts), sum(part.failed for part in parts)
+    n_read = total + failed + unknown
+    said = f"{total} rows in the window" + (f"; {failed} more of requests that failed" if failed else "")
+    said += "" if more is None else more.told(n_read)
     seen = CheckResult(SOURCE, None, seen=said)
     told = late.told(monitor, window, parts, context.now())
     return Look(
@@ -142,7 +143,14 @@ def _last(held: Sequence[Holding], version: str) -> int:
 
 def _stored(parts: Sequence[Frozen], rows: Mapping[str, ReferenceRow | None]) -> tuple[Part, ...]:
     return tuple(
-        Part(part.version, part.n_rows, part.sample_digest, part.sample_rate, _digest(rows.get(part.version)))
+        Part(
+            part.version,
+            part.n_rows,
+            part.sample_digest,
+            part.sample_rate,
+            _digest(rows.get(part.version)),
+            part.requests_digest,
+        )
         for part in parts
     )
 
@@ -293,8 +301,11 @@ def task_of(
     `required` says that the comparison with the `previous` version is the point, as it is in a replay.
     """
     check = ports.load("checks", spec.kind)
-    wants_reference = bool({ports.Need.REFERENCE, ports.Need.PROFILE} & check.needs)
-    if wants_reference and monitor.reference is not None and reference is None:
+    needs_reference = bool({ports.Need.REFERENCE, ports.Need.PROFILE} & check.needs)
+    # Requests say something without a reference too, and more beside one.
+    wants_requests = ports.Need.REQUESTS in check.needs and part.requests_digest is not None
+    wants_reference = needs_reference or wants_requests
+    if needs_reference and monitor.reference is not None and reference is None:
         raise ConfigError(f"no reference of version {part.version}; run `controlplane reference build {monitor.name}`")
     wants_model = ports.Need.MODEL in check.needs
     return CheckTask(
@@ -314,6 +325,7 @@ def task_of(
         previous_required=required,
         name=spec.name,
         min_effect=None if monitor.budget is None else monitor.budget.min_effect,
+        requests=context.sample_path(part.requests_digest) if wants_requests and part.requests_digest else None,
     )
 
 

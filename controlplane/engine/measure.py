@@ -16,6 +16,7 @@ from controlplane.errors import CheckError, NotEnoughData
 from controlplane.models import Fingerprint, fingerprint, open_model
 from controlplane.profiles import Profile, Reference
 from controlplane.profiles.calibration import LEAST_BLOCKS, calibrate
+from controlplane.profiles.requests import Requests
 from controlplane.profiles.scores import Statistic
 
 
@@ -57,6 +58,7 @@ class CheckTask:
     previous_required: bool = False
     name: str = ""
     min_effect: float | None = None
+    requests: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +73,13 @@ class Measured:
 
 def measure(task: CheckTask) -> Measured:
     """Open what the check needs and measure; raises NotEnoughData or CheckError with one sentence."""
-    rows = read_table(task.rows)
-    if rows.num_rows < task.min_rows:
-        raise NotEnoughData(
-            f"{rows.num_rows} rows of version {task.version}; {task.check} needs {task.min_rows}",
-            rows.num_rows,
-            task.min_rows,
-        )
     check = ports.load("checks", task.check)()
+    rows = read_table(task.rows)
+    requests = None if task.requests is None else Requests.from_table(read_table(task.requests))
+    n, what = (rows.num_rows, "rows") if requests is None else (len(requests), "requests")
+    if n < task.min_rows:
+        said = f"{n} {what} of version {task.version}; {task.check} needs {task.min_rows}"
+        raise NotEnoughData(said, n, task.min_rows)
     if ports.Need.LABELS in check.needs and task.columns.label not in rows.column_names:
         raise CheckError(f"the rows have no label column {task.columns.label!r}, which {task.check} needs")
     sample = ports.Sample(
@@ -92,11 +93,14 @@ def measure(task: CheckTask) -> Measured:
         previous=_open_previous(task),
         seed=task.seed,
         rate=task.rate,
+        requests=requests,
     )
     params = check.Params(**task.params)
     measures = tuple(check.measure(sample, params))
     if task.min_effect is None or not check.scored or sample.reference is None:
         return Measured(measures)
+    if requests is not None and sample.reference.requests is None:
+        return Measured(measures, unscored=f"its reference bears no requests (no column {task.columns.status!r})")
     scores, why = score(task, sample.reference, check.statistics(sample, params, measures))
     return Measured(measures, scores, why, sample.reference.importance)
 

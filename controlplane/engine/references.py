@@ -24,6 +24,7 @@ from controlplane.models.importance import importance
 from controlplane.profiles import Reference, build_reference
 from controlplane.profiles.promise import Promise, promise
 from controlplane.profiles.reference import FORMAT
+from controlplane.profiles.requests import RequestBuilder, Requests, answered, told_by
 from controlplane.store import new_id, records
 from controlplane.store.tables import ReferenceRow
 from controlplane.workers import Task
@@ -67,16 +68,22 @@ def build_task(task: BuildTask) -> tuple[str, int, Promise | None]:
     Returns the reference's digest, its number of rows, and what it promises of the page budget. The file is whole or
     not there.
     """
-    rows = read_table(task.rows)
-    rows = scored(rows, task.columns, task.model)
+    given = read_table(task.rows)
+    columns = told_by(task.columns, given.column_names)
+    rows = scored(answered(given, columns), task.columns, task.model)
+    if given.num_rows and not rows.num_rows:
+        raise CheckError(f"all {given.num_rows} rows of the reference are of requests that failed")
     reference = build_reference(rows.to_batches, task.columns, task.version, task.cap)
+    if columns.status is not None:
+        reference = replace(reference, requests=_requests(given, columns, task.cap))
     promised = None
     if task.anchor is not None:
         model = _opened(task.model)
         if model is not None:
             features = task.columns.features_of(rows.column_names)
             reference = replace(reference, importance=importance(model, reference.rows, features))
-        blocks = cut(rows, reference, task.checks, model, task.length, task.anchor)
+        requests = None if columns.status is None else _requests(given, columns, given.num_rows)
+        blocks = cut(rows, reference, task.checks, model, task.length, task.anchor, requests)
         if blocks is not None:
             promised = promise(blocks, task.horizon, task.min_effect)
             reference = replace(reference, blocks=blocks)
@@ -86,6 +93,13 @@ def build_task(task: BuildTask) -> tuple[str, int, Promise | None]:
     part.write_bytes(data)
     part.replace(path)
     return reference.digest, rows.num_rows, promised
+
+
+def _requests(rows: pa.Table, columns: Columns, cap: int) -> Requests:
+    builder = RequestBuilder(columns, cap)
+    for batch in rows.to_batches():
+        builder.add(batch)
+    return builder.build()
 
 
 def _opened(place: ModelPlace) -> ports.Model | None:

@@ -19,7 +19,9 @@ from controlplane.profiles.blocks import Blocks
 from controlplane.profiles.codec import libraries
 from controlplane.profiles.digests import feed
 from controlplane.profiles.hashing import hash_rows
+from controlplane.profiles.kinds import Ints
 from controlplane.profiles.profile import Profile, ProfileBuilder
+from controlplane.profiles.requests import Requests
 from controlplane.profiles.sampling import Sampler
 
 FORMAT = "controlplane-reference-2"
@@ -31,7 +33,8 @@ class Reference:
 
     `profile` counts all of them, `rows` is a sample by hash at `rate`, `version` the model version it belongs to,
     `source` in words where the rows came from. `blocks` is what a page budget learns from, `importance` how much each
-    column weighs in the model's answers, 1 for the one that weighs most.
+    column weighs in the model's answers, 1 for the one that weighs most. `requests` are those that the rows came with,
+    failed ones too; None where the rows do not tell of any.
     """
 
     profile: Profile
@@ -42,6 +45,7 @@ class Reference:
     source: str = ""
     blocks: Blocks | None = None
     importance: Mapping[str, float] = field(default_factory=dict)
+    requests: Requests | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -52,8 +56,10 @@ class Reference:
         feed(digest, [self.source, schema, json.dumps(dict(self.importance), sort_keys=True)])
         if self.blocks is not None:
             self.blocks.feed(digest)
-        hashes = [hash_rows(batch) for batch in self.rows.to_batches()]
-        feed(digest, np.concatenate([np.empty(0, np.uint64), *hashes]).view(np.int64))
+        if self.requests is not None:
+            feed(digest, [self.requests.rate])
+            feed(digest, _hashes(self.requests.table))
+        feed(digest, _hashes(self.rows))
         return digest.hexdigest()
 
     def to_bytes(self) -> bytes:
@@ -74,6 +80,8 @@ class Reference:
         }
         if self.blocks is not None:
             parts["blocks.arrow"] = _stream(self.blocks.to_table())
+        if self.requests is not None:
+            parts["requests.arrow"] = _stream(self.requests.to_table())
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:
             for name, data in parts.items():
@@ -88,13 +96,17 @@ class Reference:
                 header, profile, rows = (
                     archive.read(f"{name}") for name in ("header.json", "profile.arrow", "rows.arrow")
                 )
-                blocks = archive.read("blocks.arrow") if "blocks.arrow" in archive.namelist() else None
+                blocks, requests = (
+                    archive.read(name) if name in archive.namelist() else None
+                    for name in ("blocks.arrow", "requests.arrow")
+                )
         except (zipfile.BadZipFile, KeyError) as error:
             raise ValueError(f"not a reference: {error}") from None
         said = json.loads(header)
         if said.get("format") != FORMAT:
             raise ValueError(f"a reference of format {said.get('format')!r} cannot be read; this one reads {FORMAT!r}")
-        columns = Columns(**{**said["columns"], "features": tuple(said["columns"]["features"])})
+        lists = {name: tuple(said["columns"].get(name, ())) for name in ("features", "ignored")}
+        columns = Columns(**{**said["columns"], **lists})
         table = pa.ipc.open_stream(pa.py_buffer(rows)).read_all()
         return cls(
             Profile.from_bytes(profile),
@@ -105,6 +117,7 @@ class Reference:
             said["source"],
             None if blocks is None else Blocks.from_table(pa.ipc.open_stream(pa.py_buffer(blocks)).read_all()),
             said["importance"],
+            None if requests is None else Requests.from_table(pa.ipc.open_stream(pa.py_buffer(requests)).read_all()),
         )
 
 
@@ -125,14 +138,18 @@ def build_reference(
     first = next(iter(batches()), None)
     names = [] if first is None else first.schema.names
     watched = [*columns.features_of(names), *_named(columns.prediction), *_named(columns.probability)]
-    ignored = [columns.event_time, *_named(columns.row_id), *_named(columns.model_version), *_named(columns.label)]
-    bins = fit_bins(batches, watched, max_bins, ignored)
+    bins = fit_bins(batches, watched, max_bins, columns.no_inputs)
     builder, sampler = ProfileBuilder(bins), Sampler(cap, columns.row_id, seed)
     for batch in batches():
         builder.add(batch)
         sampler.add(batch)
     rows, rate = sampler.table()
     return Reference(builder.build(), rows, columns, version, rate, source)
+
+
+def _hashes(table: pa.Table) -> Ints:
+    hashes = [hash_rows(batch) for batch in table.to_batches()]
+    return np.concatenate([np.empty(0, np.uint64), *hashes]).view(np.int64)
 
 
 def _stream(table: pa.Table) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
 from controlplane.domain.monitor import Monitor, RunKind, Window
@@ -51,10 +51,13 @@ def open_to_rows(session: Session, monitor: Monitor) -> list[Revision]:
 
 
 def rows_judged_after(session: Session, monitor: Monitor, window: Window, by_labels: bool = False) -> bool:
-    """Whether the rows of a window that ends later were judged already; `by_labels`: also by those waited for."""
-    later = [*_scheduled(monitor), RunRow.state == RECORDED, RunRow.window_end > window.end, RunRow.n_rows > 0]
+    """Whether the rows or requests of a window that ends later were judged already; `by_labels`: rows, and by those
+    waited for."""
+    later = [*_scheduled(monitor), RunRow.state == RECORDED, RunRow.window_end > window.end]
     if by_labels:
-        later.append(RunRow.awaits_labels.is_(False))
+        later += [RunRow.n_rows > 0, RunRow.awaits_labels.is_(False)]
+    else:
+        later.append(exists().where(PartRow.run_id == RunRow.id))
     return session.scalar(select(RunRow.id).where(*later).limit(1)) is not None
 
 
@@ -70,7 +73,8 @@ def _newest(session: Session, monitor: Monitor, *where: ColumnElement[bool]) -> 
     chosen = (*_scheduled(monitor), newest(RunKind.SCHEDULED), *where)
     parts: dict[str, list[Part]] = {}
     for row in session.scalars(select(PartRow).join(RunRow).where(*chosen).order_by(PartRow.version)):
-        part = Part(row.version, row.n_rows, row.sample_digest, row.sample_rate, row.reference_digest)
+        frozen = row.n_rows, row.sample_digest, row.sample_rate, row.reference_digest, row.requests_digest
+        part = Part(row.version, *frozen)
         parts.setdefault(row.run_id, []).append(part)
     return [
         Revision(

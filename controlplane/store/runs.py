@@ -189,13 +189,14 @@ def _claim(row: RunRow) -> Claim:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The frozen rows one version answered."""
+    """The frozen rows one version answered, and the requests they came with where the rows tell of any."""
 
     version: str
     n_rows: int
     sample_digest: str
     sample_rate: float
     reference_digest: str | None
+    requests_digest: str | None = None
 
 
 def newest(*kinds: RunKind) -> ColumnElement[bool]:

@@ -90,6 +90,7 @@ class PartRow(Row):
     sample_digest: Mapped[str] = mapped_column(_DIGEST)
     sample_rate: Mapped[float]
     reference_digest: Mapped[str | None] = mapped_column(_DIGEST)
+    requests_digest: Mapped[str | None] = mapped_column(_DIGEST)
 
 
 class FindingRow(Row):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import samples_estimate
 import samples_models
 import samples_outside
+import samples_serving
 from fixture import Fixture
 
 from controlplane.checks.drift import DriftParams
@@ -132,4 +133,5 @@ FIXTURES = {
     **samples_models.FIXTURES,
     **samples_estimate.FIXTURES,
     **samples_outside.FIXTURES,
+    **samples_serving.FIXTURES,
 }

@@ -23,7 +23,7 @@ from controlplane.ports import Need, Sample
 from controlplane.rmf.catalogue import catalogue
 
 NAMES = sorted(ports.CHECKS)
-PROVIDED = {Need.PROFILE: "profile", Need.REFERENCE: "reference", Need.MODEL: "model"}
+PROVIDED = {Need.PROFILE: "profile", Need.REFERENCE: "reference", Need.MODEL: "model", Need.REQUESTS: "requests"}
 
 
 @pytest.fixture(params=NAMES)

@@ -35,6 +35,17 @@ def test_a_window_takes_each_row_once_without_times_and_answers() -> None:
     assert rows["id"][0].as_py() == "drill-1-0"
 
 
+def test_each_row_is_an_answered_request_as_quick_as_the_reference_says() -> None:
+    columns = Columns("at", row_id="id", status="code", latency="ms", request="call")
+    plain = pa.table({"x": [1.0, 2.0, 3.0]})
+    told = plain.append_column("code", pa.array([200, 200, 302])).append_column("ms", pa.array([8.0, 8.0, 8.0]))
+    for table, took in ((plain, 1.0), (told, 8.0)):
+        rows = Supply(table, columns, 3).draw(Window(MONDAY, MONDAY + HOUR), 1)
+        assert sorted(rows.column_names) == ["call", "code", "id", "ms", "x"]
+        assert set(rows["code"].to_pylist()) == {200} and set(rows["ms"].to_pylist()) == {took}
+        assert rows["call"].to_pylist() == rows["id"].to_pylist()
+
+
 def test_the_seed_and_the_number_decide_which_rows() -> None:
     table = reference(1).drop_columns(["at"])
     hours = [

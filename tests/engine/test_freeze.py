@@ -242,3 +242,18 @@ def test_a_file_that_could_not_be_written_leaves_nothing_behind(tmp_path: Path) 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_requests_are_kept_apart_and_a_version_with_nothing_else_is_a_part_without_rows(frozen) -> None:
+    columns = Columns("at", row_id="id", model_version="v", status="code")
+    codes = pa.array([200] * 20 + [503] * 10 + [400] * 30)
+    whole = batch(versions=pa.array(["1"] * 30 + ["2"] * 30)).append_column("code", codes)
+    (one, two), unknown, rows = frozen([whole], columns)
+    assert [(part.n_rows, part.kept, part.failed) for part in (one, two)] == [(20, 20, 10), (0, 0, 30)] and not unknown
+    assert rows("1")["x"].to_pylist() == [float(i) for i in range(20)]
+    assert rows("2").column_names == whole.schema.names and one.requests_digest and two.requests_digest
+    assert frozen([whole.slice(0, 25), whole.slice(25)], columns)[0] == [one, two]
+    plain, _, _ = frozen([whole], BY_ROW)
+    assert [(part.n_rows, part.failed, part.requests_digest) for part in plain] == [(30, 0, None)] * 2
+    with pytest.raises(SourceError, match=r"no column 'code', named as columns\.status"):
+        frozen([batch(versions=pa.array(["1"] * 60))], columns)

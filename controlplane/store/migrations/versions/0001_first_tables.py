@@ -307,6 +307,7 @@ def upgrade() -> None:
         sa.Column("sample_digest", sa.String(length=64), nullable=False),
         sa.Column("sample_rate", sa.Double(), nullable=False),
         sa.Column("reference_digest", sa.String(length=64), nullable=True),
+        sa.Column("requests_digest", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["cp_runs.id"],
