@@ -41,6 +41,7 @@ CHECKS = {
 }
 SOURCES = {
     "files": "controlplane.sources.files:Files",
+    "log": "controlplane.sources.log:Log",
     "sql": "controlplane.sources.sql:Sql",
 }
 NOTIFIERS = {

@@ -216,7 +216,7 @@ class JobForm(Form):
     risk_tier: RiskTier = Field(default=_default(Monitor, "risk_tier"), description="how much harm the model could do")
     runbook: str = Field(default="", description="where it says what to do when this monitor fails")
     source: SourceForm = Field(description="where the rows to watch come from")
-    columns: ColumnsForm = Field(description="which column plays which part")
+    columns: ColumnsForm = Field(description="which column plays which part; those of a log are known")
     labels: SourceForm | None = Field(
         default=None, description="labels that come apart from the rows, joined by row_id"
     )

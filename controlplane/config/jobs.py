@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from controlplane.config.build import to_fleet, to_monitor
 from controlplane.config.forms import DefaultsForm, Form, JobForm, RollbackForm, SystemForm
-from controlplane.config.kinds import check_options, check_secrets, find, secret_options
+from controlplane.config.kinds import check_options, check_secrets, find, secret_options, with_known_columns
 from controlplane.config.lines import Document, Loc, Wrong
 from controlplane.config.report import Report
 from controlplane.config.rules import check_budget, check_checks, check_columns, check_labels, check_receivers
@@ -133,11 +133,11 @@ def _read_job(path: Path, shared: _Shared) -> tuple[Report, Document, JobForm | 
     return report, document, _check_job(report, document, declared)
 
 
-def _read_form(form: type[_F], report: Report, document: Document) -> _F | None:
-    if not document.data:
+def _read_form(form: type[_F], report: Report, data: Mapping[str, Any]) -> _F | None:
+    if not data:
         return None
     try:
-        return form.model_validate_json(json.dumps(document.data))
+        return form.model_validate_json(json.dumps(data))
     except ValidationError as error:
         report.add_errors(error, form)
         return None
@@ -145,7 +145,7 @@ def _read_form(form: type[_F], report: Report, document: Document) -> _F | None:
 
 def _check_job(report: Report, document: Document, declared: frozenset[str] | None) -> JobForm | None:
     """Everything wrong with one job, whatever else is wrong with it; `declared` None: receivers are not known."""
-    data = document.data
+    data = with_known_columns(document.data)
     secret_places = frozenset[Loc]().union(*(_check_kind(report, data, "sources", (part,)) for part in SOURCES))
     check_secrets(report, data, secret_places)
     check_checks(report, data)
@@ -154,7 +154,7 @@ def _check_job(report: Report, document: Document, declared: frozenset[str] | No
     check_budget(report, data)
     if declared is not None:
         check_receivers(report, data.get("receivers"), ("receivers",), declared | {"log"})
-    return _read_form(JobForm, report, document)
+    return _read_form(JobForm, report, data)
 
 
 def _check_kind(report: Report, data: Mapping[str, Any], table: str, loc: Loc) -> frozenset[Loc]:
@@ -188,7 +188,7 @@ def _read_shared(paths: list[Path]) -> _Shared:
     defaults = data.get("defaults")
     if isinstance(defaults, Mapping):
         check_receivers(report, defaults.get("receivers"), ("defaults", "receivers"), declared | {"log"})
-    form = _read_form(SystemForm, report, document)
+    form = _read_form(SystemForm, report, data)
     sound = {name: spec for name, spec in receivers.items() if not report.touches(("receivers", name))}
     specs = {
         name: ReceiverSpec(name, spec["kind"], {key: value for key, value in spec.items() if key != "kind"})

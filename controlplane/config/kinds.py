@@ -54,6 +54,28 @@ def params_of(table: str, kind: str) -> type:
     return found
 
 
+def known_columns(kind: str) -> Mapping[str, Any]:
+    """Which column plays which part in every source of a kind; empty where each job has to say so. Raises Wrong."""
+    found: Mapping[str, Any] = getattr(find("sources", kind), "columns", {})
+    return {**found, "ignored": list(found.get("ignored", ()))} if found else {}
+
+
+def with_known_columns(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A job's data with the columns that its kind of source knows, where the job does not say otherwise."""
+    source, given = data.get("source"), data.get("columns", {})
+    kind = source.get("kind") if isinstance(source, Mapping) else None
+    try:
+        known = known_columns(kind) if isinstance(kind, str) else {}
+    except Wrong:
+        return data
+    if not known or not isinstance(given, Mapping):
+        return data
+    ignored = given.get("ignored", [])
+    if isinstance(ignored, list):
+        given = {**given, "ignored": [*known["ignored"], *ignored]}
+    return {**data, "columns": {**known, **given}}
+
+
 def option_names(params: type) -> list[str]:
     """The options a `Params` takes."""
     return [item.name for item in fields(params) if item.init]

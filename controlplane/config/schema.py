@@ -8,7 +8,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from controlplane.config.forms import JobForm
-from controlplane.config.kinds import adapter, find, option_names
+from controlplane.config.kinds import adapter, find, known_columns, option_names
 from controlplane.ports import names
 
 Schema = dict[str, Any]
@@ -25,9 +25,20 @@ def json_schema() -> Schema:
     definitions: Schema = schema["$defs"]
     definitions["SourceForm"] = _sources(definitions)
     _fold_checks(definitions)
+    _relax_columns(schema)
     _without_null(schema)
     title = {"$schema": GenerateJsonSchema.schema_dialect, "title": "Control Plane job"}
     return {**title, **{key: value for key, value in schema.items() if key != "title"}}
+
+
+def _relax_columns(schema: Schema) -> None:
+    """Which column plays which part need not be said where the kind of source knows it."""
+    known = [name for name in names("sources") if known_columns(name)]
+    schema["required"].remove("columns")
+    needed = schema["$defs"]["ColumnsForm"].pop("required")
+    told = {"properties": {"source": {"properties": {"kind": {"enum": known}}}}}
+    columns = {"description": schema["properties"]["columns"]["description"], "required": needed}
+    schema["allOf"] = [{"if": told, "else": {"required": ["columns"], "properties": {"columns": columns}}}]
 
 
 def _sources(definitions: Schema) -> Schema:

@@ -8,8 +8,9 @@ from typing import BinaryIO
 import pyarrow as pa
 from pyarrow.csv import ConvertOptions, ParseOptions, open_csv
 
+from controlplane.log.types import Types
 from controlplane.sources.event_time import EVENT_TIME
-from controlplane.sources.part import Part, Types, Wanted, retyped
+from controlplane.sources.part import Part, Wanted, retyped
 from controlplane.sources.sentences import reading
 
 _PARSE = ParseOptions(newlines_in_values=True)

@@ -14,9 +14,10 @@ from fsspec.utils import infer_compression
 
 from controlplane.domain.monitor import Columns, Window
 from controlplane.errors import SourceError, masked
+from controlplane.log.types import agree
 from controlplane.sources import csv, parquet
 from controlplane.sources.event_time import count_inside
-from controlplane.sources.part import Wanted, agree, ahead
+from controlplane.sources.part import Wanted, ahead
 from controlplane.sources.sentences import reading
 
 _SCANS = {"parquet": parquet.scan, "csv": csv.scan}

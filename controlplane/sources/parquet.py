@@ -10,8 +10,9 @@ import pyarrow as pa
 from pyarrow.parquet import FileMetaData, ParquetFile
 
 from controlplane.domain.monitor import Window
+from controlplane.log.types import Types
 from controlplane.sources.event_time import EVENT_TIME, normalise
-from controlplane.sources.part import Part, Types, Wanted, retyped
+from controlplane.sources.part import Part, Wanted, retyped
 from controlplane.sources.sentences import reading
 
 # Long batches are decoded and counted quickest; wide ones stay at 128 MB of numbers.
@@ -37,7 +38,7 @@ def scan(opened: Callable[[], BinaryIO], where: str, wanted: Wanted) -> Part | N
     if not groups:
         return None
     text = [name for name in names if name in wanted.encoded and _is_text(schema.field(name).type)]
-    types = {name: _plain(schema.field(name).type) for name in names}
+    types = {name: _plain(schema.field(name).type) for name in names if not wanted.hides(name)}
     if wanted.event_time in types:
         types[wanted.event_time] = EVENT_TIME
 
@@ -66,16 +67,17 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _may_hold(metadata: FileMetaData, group: int, wanted: Wanted) -> bool:
-    if wanted.window is None:
-        return True
     rows = metadata.row_group(group)
     for index in range(rows.num_columns):
         column = rows.column(index)
-        if column.path_in_schema == wanted.event_time:
-            found = column.statistics
-            if found is None or not found.has_min_max:
-                return True
-            return _overlaps(found.min, found.max, wanted.window)
+        found, words = column.statistics, wanted.only.get(column.path_in_schema)
+        if found is None or not found.has_min_max:
+            continue
+        if words is not None and found.min == found.max and found.min not in words:
+            return False
+        if wanted.window is not None and column.path_in_schema == wanted.event_time:
+            if not _overlaps(found.min, found.max, wanted.window):
+                return False
     return True
 
 

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from controlplane.domain.monitor import Window
 from controlplane.errors import SourceError
+from controlplane.log.types import Types, cast
 from controlplane.sources.event_time import EVENT_TIME, inside, normalise
-
-Types = Mapping[str, pa.DataType]
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What is asked of a file: its event time column, the window (None: every row), and which columns (empty: all).
 
-    Text columns named in `encoded` may arrive as dictionaries, where the file holds them so.
+    Text columns named in `encoded` may arrive as dictionaries, where the file holds them so. Of the columns in `only`
+    rows with one of these words are wanted; a file without such a column holds none.
     """
 
     event_time: str
     window: Window | None
     columns: tuple[str, ...] = ()
     encoded: frozenset[str] = frozenset()
+    only: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def names(self, found: list[str], where: str) -> list[str]:
         """The columns to read out of those found, in the file's order.
@@ -40,10 +42,18 @@ class Wanted:
             raise SourceError(
                 f"{where} has no event time column {self.event_time!r}; its columns: {', '.join(found[:20])}"
             )
-        return [name for name in found if not self.columns or name in (*self.columns, self.event_time)]
+        return [name for name in found if not self.columns or name in (*self.columns, self.event_time, *self.only)]
+
+    def hides(self, name: str) -> bool:
+        """Whether a column is read for its words alone, and not given out."""
+        return name in self.only and bool(self.columns) and name not in self.columns
 
     def rows(self, batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
-        """The batch with its event time normalised, and only the rows of the window."""
+        """The batch with its event time normalised, and only the rows of the window that are wanted."""
+        for name, words in self.only.items():
+            batch = batch.filter(pc.is_in(batch.column(name).cast(pa.string()), pa.array(sorted(words))))
+            if self.hides(name):
+                batch = batch.drop_columns([name])
         index = batch.schema.get_field_index(self.event_time)
         if index < 0:
             return batch
@@ -75,39 +85,13 @@ def ahead(batches: Generator[pa.RecordBatch, None, None]) -> Iterator[pa.RecordB
             yield batch
 
 
-def agree(parts: Iterable[Types]) -> dict[str, pa.DataType]:
-    """One type for each column name over all parts: the wider number, or text where nothing else fits both.
-
-    Readers of the batches can so concatenate them whatever the files hold, and a column whose type has changed
-    arrives as text, where the quality check sees it, instead of ending the run.
-
-    >>> agree([{"a": pa.int64(), "b": pa.int64()}, {"a": pa.float64(), "b": pa.string()}])
-    {'a': DataType(double), 'b': DataType(string)}
-    """
-    agreed: dict[str, pa.DataType] = {}
-    for types in parts:
-        for name, kind in types.items():
-            agreed[name] = _wider(agreed[name], kind) if name in agreed else kind
-    return agreed
-
-
-def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    if one == other:
-        return one
-    both = [pa.schema([("", one)]), pa.schema([("", other)])]
-    try:
-        return pa.unify_schemas(both, promote_options="permissive").field(0).type
-    except pa.ArrowTypeError:
-        return pa.string()
-
-
 def retyped(batch: pa.RecordBatch, types: Types, encoded: Collection[str] = ()) -> pa.RecordBatch:
     """The batch with each column cast to its agreed type, and without the file's own metadata.
 
     Dictionaries of the agreed type are left as they are in the columns named in `encoded`.
     """
     arrays = [
-        column if name in encoded and _encodes(column.type, types[name]) else _cast(column, types[name])
+        column if name in encoded and _encodes(column.type, types[name]) else cast(column, types[name])
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, batch.schema.names)
@@ -115,7 +99,3 @@ def retyped(batch: pa.RecordBatch, types: Types, encoded: Collection[str] = ()) 
 
 def _encodes(found: pa.DataType, type_: pa.DataType) -> bool:
     return bool(pa.types.is_dictionary(found)) and found.value_type == type_
-
-
-def _cast(column: pa.Array, type_: pa.DataType) -> pa.Array:
-    return pa.nulls(len(column)) if pa.types.is_null(type_) else column.cast(type_)

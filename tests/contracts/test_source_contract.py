@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -19,6 +20,7 @@ import pytest
 from controlplane import ports
 from controlplane.domain.monitor import Columns, Window
 from controlplane.errors import SourceError
+from controlplane.log.layout import file_name, folder_name
 
 WINDOW = Window.parse("2026-03-29T00:00Z/2026-03-30T00:00Z")
 TICK = timedelta(microseconds=1)
@@ -50,7 +52,23 @@ def query(folder: Path, rows: pa.Table) -> dict[str, Any]:
     return {**table(folder, rows), "table": None, "query": bound}
 
 
-MAKERS: list[tuple[str, Maker]] = [("files", parquet), ("files", comma), ("sql", table), ("sql", query)]
+def log(folder: Path, rows: pa.Table) -> dict[str, Any]:
+    """Every row in the file of its hour, those without a time that can be read in one of them."""
+    stream = "01J00000000000000000000000"
+    times = rows["at"].to_pylist() if pa.types.is_timestamp(rows["at"].type) else [WINDOW.start] * len(rows)
+    for place, moment in enumerate(times):
+        hour = folder / "log" / folder_name(moment)
+        hour.mkdir(parents=True, exist_ok=True)
+        pa.parquet.write_table(rows.slice(place, 1), hour / file_name(stream, place, place))
+    return {"path": str(folder / "log")}
+
+
+def wipe(folder: Path) -> None:
+    for file in folder.iterdir():
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+
+
+MAKERS: list[tuple[str, Maker]] = [("files", parquet), ("files", comma), ("log", log), ("sql", table), ("sql", query)]
 every_source = pytest.mark.parametrize(("name", "make"), MAKERS, ids=lambda value: getattr(value, "__name__", value))
 
 
@@ -120,8 +138,7 @@ def test_rows_are_counted_as_they_are_fetched(name: str, make: Maker, tmp_path: 
 def test_rows_that_came_since_are_counted_by_the_same_source(name: str, make: Maker, tmp_path: Path) -> None:
     made = source(name, make(tmp_path, rows_at(EDGES[:2])))
     assert made.count([WINDOW]) == [1]
-    for file in tmp_path.iterdir():
-        file.unlink()
+    wipe(tmp_path)
     make(tmp_path, rows_at(EDGES))
     assert made.count([WINDOW]) == [3]
 
@@ -162,8 +179,7 @@ def test_numbers_are_never_read_as_an_event_time(name: str, make: Maker, tmp_pat
 @every_source
 def test_what_is_not_there_is_one_sentence(name: str, make: Maker, tmp_path: Path) -> None:
     options = make(tmp_path, rows_at(EDGES))
-    for file in tmp_path.iterdir():
-        file.unlink()
+    wipe(tmp_path)
     made = source(name, options)
     for read_it in (lambda: list(made.fetch(WINDOW)), lambda: made.count([WINDOW])):
         with pytest.raises(SourceError) as caught:
@@ -175,10 +191,10 @@ def test_what_is_not_there_is_one_sentence(name: str, make: Maker, tmp_path: Pat
 @every_source
 def test_reading_changes_nothing(name: str, make: Maker, tmp_path: Path) -> None:
     made = source(name, make(tmp_path, rows_at(EDGES)))
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     list(made.fetch(WINDOW))
     made.count([WINDOW])
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 @every_source
