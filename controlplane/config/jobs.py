@@ -149,7 +149,7 @@ def _check_job(report: Report, document: Document, declared: frozenset[str] | No
     secret_places = frozenset[Loc]().union(*(_check_kind(report, data, "sources", (part,)) for part in SOURCES))
     check_secrets(report, data, secret_places)
     check_checks(report, data)
-    check_columns(report, data)
+    check_columns(report, document.data)
     check_labels(report, data)
     check_budget(report, data)
     if declared is not None:

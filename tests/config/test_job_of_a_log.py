@@ -44,6 +44,9 @@ def test_what_a_job_says_itself_counts(load: Callable[[str], Monitor]) -> None:
     columns = load(JOB + "columns: {label: left, prediction: prediction_score, ignored: [age]}\n").columns
     assert (columns.label, columns.prediction, columns.event_time) == ("left", "prediction_score", "event_time")
     assert columns.ignored == ("role", "error", "request_rows", "age")
+    assert load(JOB + "columns: {features: [age, role]}\n").columns.features == ("age", "role")
+    with pytest.raises(ConfigError, match=r"churn\.yaml:7: column 'age' is ignored, and also named as label"):
+        load(JOB + "columns: {label: age, ignored: [age]}\n")
 
 
 def test_other_sources_still_have_to_say(load: Callable[[str], Monitor]) -> None:
