@@ -16,7 +16,7 @@ from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.workers import Workers
 
-_MEASURING, _OPENING_MODELS = "controlplane.engine.measure", "controlplane.models.warm"
+_MEASURING, _OPENING_MODELS = "controlplane.engine.references", "controlplane.models.warm"
 
 
 def open_store(settings: Settings, read_only: bool = False) -> Store:

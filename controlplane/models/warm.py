@@ -12,3 +12,9 @@ for name in (*_FLAVOURS, *_REGISTRIES):
     # The flavours of models that this installation cannot open need no warming.
     with suppress(ImportError):
         import_module(name)
+
+with suppress(ImportError):
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    # MLflow compares each model's requirements with all that is installed, which it reads once a process, for a second.
+    warn_dependency_requirement_mismatches(["mlflow"])
