@@ -19,7 +19,7 @@ from controlplane.drills.drill import drill, faults
 from controlplane.drills.report import Report
 from controlplane.drills.stock import Stock
 
-HOURS, EACH = 96, 60
+HOURS, EACH = 96, 120
 
 
 def seasonal() -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,19 @@ from controlplane.drills.drill import drill, faults
 from controlplane.engine import cycle
 
 
-@pytest.fixture
-def lived(tmp_path: Path, registry_template: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory, registry_template: Path) -> Iterator[World]:
     """Three hours of 150 rows: version 2, which is bad, takes the alias in the second and is rolled back from."""
-    monkeypatch.setenv("BELL_URL", "http://127.0.0.1:9/nobody-listens")
-    world = World(tmp_path / "installation", registry_template)
-    with world.open() as context:
-        for hour, released in enumerate(("1", "2", "1")):
-            world.release(released)
-            world.publish(hour, released, n=150)
-            cycle.tick(context)
-    assert world.champion() == "1"
-    return world
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BELL_URL", "http://127.0.0.1:9/nobody-listens")
+        world = World(tmp_path_factory.mktemp("lived") / "installation", registry_template)
+        with world.open() as context:
+            for hour, released in enumerate(("1", "2", "1")):
+                world.release(released)
+                world.publish(hour, released, n=150)
+                cycle.tick(context)
+        assert world.champion() == "1"
+        yield world
 
 
 def test_what_was_rolled_back_from_is_no_target_and_what_is_known_of_versions_comes_along(
@@ -38,8 +40,10 @@ def test_what_was_rolled_back_from_is_no_target_and_what_is_known_of_versions_co
 
 def test_who_would_be_told_of_the_copy_and_what_serves_it_are_left_out(lived: World, tmp_path: Path) -> None:
     job = lived.settings.jobs / "scorer.yaml"
-    job.write_text(job.read_text() + "serving: {url: http://127.0.0.1:9/version}\n")
+    before = job.read_text()
+    job.write_text(before + "serving: {url: http://127.0.0.1:9/version}\n")
     copy = prepared_of(lived.settings, tmp_path / "stock", reaction="observe").monitor
+    job.write_text(before)
     assert (copy.receivers, copy.serving, copy.reaction) == (("log",), None, Reaction.OBSERVE)
 
 

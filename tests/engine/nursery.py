@@ -10,17 +10,20 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import multiprocessing
 import os
 import select
 import signal
 import sys
 import time
 import warnings
+from multiprocessing import forkserver
 from typing import Any
 
 import walker
 
 FOR_EVER = 3600.0
+WARM = ["controlplane.workers", "controlplane.engine.references", "controlplane.models.warm"]
 PIPE = 65_536
 """So many bytes a pipe holds without a reader."""
 
@@ -33,6 +36,8 @@ def fork(life: tuple[str, str], environment: dict[str, str], imported: int) -> i
     code = 1
     try:
         os.environ.update(environment)
+        # The nursery's fork server serves its children too; Python would take it for dead, being no child of theirs.
+        forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
         known = set(sys.modules)
         walker.main(*life)
         os.write(imported, "".join(f"{name}\n" for name in sys.modules if name not in known).encode()[:PIPE])
@@ -54,6 +59,8 @@ def learn(imported: int) -> None:
 def main() -> None:
     """Answer until there is nobody to ask; the dead are reaped at once, so that others see that they are gone."""
     warnings.simplefilter("ignore")
+    multiprocessing.get_context("forkserver").set_forkserver_preload(WARM)
+    forkserver.ensure_running()
     ended: dict[int, int] = {}
     alive: dict[int, float] = {}
     asked: Any = None

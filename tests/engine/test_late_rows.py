@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from kills import Nursery
 from sqlalchemy import select
 from test_late_labels import findings, recorded
 from test_page_budget_runs import BUDGET, reference_of
@@ -272,7 +273,7 @@ def test_two_that_found_the_same_rows_measure_them_once(world: World) -> None:
         assert [run.revision for run in recorded(context, 0)] == [0, 1]
 
 
-def test_a_process_killed_on_late_rows_is_made_good(world: World) -> None:
+def test_a_process_killed_on_late_rows_is_made_good(world: World, nursery: Nursery) -> None:
     with world.open() as context:
         register.register(context)
         arrive = publish(world, 0, 80)
@@ -280,7 +281,7 @@ def test_a_process_killed_on_late_rows_is_made_good(world: World) -> None:
         arrive()
         publish(world, 1, 100)
     for step in ("claimed again", "concluded", "recorded"):
-        assert live(world, step) == -signal.SIGKILL, f"nothing was left to die at {step!r}"
+        assert live(nursery, world, step) == -signal.SIGKILL, f"nothing was left to die at {step!r}"
     with world.open() as context:
         assert tick(context) == [(1, "PASS")]
         assert [(run.revision, run.n_rows) for run in recorded(context, 0)] == [(0, 80), (1, 100)]

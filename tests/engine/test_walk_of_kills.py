@@ -1,4 +1,7 @@
-"""The process is killed (-9) after every step of the straight line and started again: the story stays the same."""
+"""The process is killed (-9) after every step of the straight line and started again: the story stays the same.
+
+Here on SQLite; `test_kills_in_a_move` kills on PostgreSQL, and `make bench-rollback` on both.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +46,9 @@ def live(nursery: Nursery, world: World, deadly_step: str = "") -> int:
 
 
 def test_a_kill_after_every_step_leaves_one_incident_one_move_and_every_notification(
-    make_world: Callable[..., World], store_url: str, bell: Bell, nursery: Nursery
+    make_world: Callable[..., World], bell: Bell, nursery: Nursery
 ) -> None:
-    world = make_world(database=store_url, checks=("drift",))
+    world = make_world(checks=("drift",))
     world.publish(0, "1")
     assert live(nursery, world) == 0
     note_alias_writes(world)
@@ -63,7 +66,7 @@ def test_a_kill_after_every_step_leaves_one_incident_one_move_and_every_notifica
 
     assert world.champion() == "1"
     assert alias_writes(world) == ["2", "1"]
-    store = Store(store_url)
+    store = Store(world.settings.database)
     with store.begin() as session:
         runs = session.scalars(select(RunRow).order_by(RunRow.window_end)).all()
         incidents = session.scalars(select(IncidentRow)).all()
