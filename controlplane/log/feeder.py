@@ -21,6 +21,7 @@ from controlplane.log.making import Maker
 from controlplane.log.parts import batch_of, body_of, by_hour
 from controlplane.log.process import WriterProcess
 from controlplane.log.rows import Redaction, Request
+from controlplane.log.shapes import array
 
 _LOOK = 0.05
 # A batch of few requests costs as much as one of many: few wait a while for more.
@@ -65,6 +66,8 @@ class Feeder:
         self.ledger.settle({})
 
     def _run(self) -> None:
+        # The first array loads pandas, which is not to happen under the first request.
+        array([0], None)
         ending = False
         while not ending:
             ending = self._closing.wait(_LOOK)

@@ -62,8 +62,7 @@ class Folder:
             with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
                 write(file)  # type: ignore[arg-type]
                 file.flush()
-                self.system.makedirs(self._path(hour), exist_ok=True)
-                self.system.put_file(file.name, path)
+                self._send(file.name, path)
         found = parse_file(hour, path)
         assert found is not None
         return found
@@ -81,11 +80,23 @@ class Folder:
             with suppress(OSError):
                 os.remove(aside)
             raise
-        folder = os.open(os.path.dirname(path), os.O_RDONLY)
+        # Not every file system can; the file's name is there in any case.
+        with suppress(OSError):
+            folder = os.open(os.path.dirname(path), os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def _send(self, local: str, path: str) -> None:
+        self.system.makedirs(path.rpartition("/")[0], exist_ok=True)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            self.system.put_file(local, path)
+        except BaseException:
+            # What may have arrived of it will come again under a longer name.
+            with suppress(Exception):
+                self.system.rm_file(path)
+            raise
 
     def retire(self, file: LogFile) -> None:
         """Put a file aside that another one holds; `sweep` removes it once nobody can be reading it any more."""

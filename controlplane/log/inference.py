@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import json
+import os
 import time
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -59,7 +61,8 @@ class InferenceLog:
             if not value > 0:
                 raise ConfigError(f"{name} is {value!r}; it must be above 0")
         settings = {
-            "url": url,
+            # Where the server stands later on must not move the log of a writer that is started then.
+            "url": url if "://" in url else os.path.abspath(url),
             "storage_options": dict(storage_options or {}),
             "stream": str(ULID()),
             "rate": rate,
@@ -68,6 +71,10 @@ class InferenceLog:
             "rotate_bytes": min(rotate_bytes, memory // 4),
             "retain": None if retain is None else retain.total_seconds(),
         }
+        try:
+            json.dumps(settings)
+        except TypeError as error:
+            raise ConfigError(f"storage_options must be plain values, as JSON has them: {error}") from None
         self._closed = False
         self._feeder = Feeder(settings, rate, Redaction(frozenset(drop), frozenset(hash), key), memory)
         atexit.register(self.close)

@@ -92,7 +92,7 @@ def folder_name(hour: datetime) -> str:
     >>> folder_name(datetime(2026, 1, 2, 3, 30, tzinfo=UTC))
     'date=2026-01-02/hour=03'
     """
-    return f"date={hour:%Y-%m-%d}/hour={hour:%H}"
+    return f"date={hour.date().isoformat()}/hour={hour.hour:02d}"
 
 
 def parse_day(name: str) -> datetime | None:

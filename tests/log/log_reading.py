@@ -64,8 +64,9 @@ def adds_up(log: InferenceLog) -> bool:
 def put(folder: Path, requests: list[Request], **options: Any) -> list[str]:
     """Write requests as a log does, in this process; returns the warnings."""
     warned: list[str] = []
-    key, kept = options.pop("key", b""), {name: frozenset(names) for name, names in options.items()}
-    maker = Maker(1.0, Redaction(**kept, key=key), lambda rows: None, lambda rows: None, warned.append)
+    key, rate = options.pop("key", b""), options.pop("rate", 1.0)
+    redaction = Redaction(**{name: frozenset(names) for name, names in options.items()}, key=key)
+    maker = Maker(rate, redaction, lambda rows: None, lambda rows: None, warned.append)
     settings = {"stream": str(ULID()), "rate": 1.0, "rotate_every": 10, "rotate_bytes": 1 << 20, "resumed": False}
     troubles: list[Any] = []
     writer = Writer(Folder(str(folder)), settings, troubles.append)

@@ -83,9 +83,9 @@ def kill(log: InferenceLog) -> None:
 def test_every_row_is_written_once_however_often_the_writer_is_killed(tmp_path: Path) -> None:
     with opened(tmp_path, rotate_every=0.02) as log:
         sent = 0
-        for life in range(4):
+        for life in range(3):
             until(lambda: log.writer_pid)
-            end = time.monotonic() + 0.3 + 0.07 * life
+            end = time.monotonic() + 0.2 + 0.07 * life
             while time.monotonic() < end:
                 write(log, sent)
                 sent += 1

@@ -213,25 +213,31 @@ def test_columns_are_left_out_or_kept_as_digests(tmp_path: Path) -> None:
 
 
 def test_the_same_requests_are_kept_by_everybody(tmp_path: Path) -> None:
-    ids = []
-    for name in ("a", "b"):
-        with opened(tmp_path / name, rate=0.3) as log:
-            write(log, *range(2000))
-        ids.append(set(rows_in(tmp_path / name)["request_id"].to_pylist()))
-        assert log.counts.taken == 2000 == log.counts.sampled_out + log.counts.written
-    assert ids[0] == ids[1]
+    asked = [request_of("7", {"x": [n]}, [n], f"r{n}", "champion", AT, None, 200, "") for n in range(2000)]
+    for name, part in (("a", asked), ("b", asked[::-1]), ("more", asked)):
+        assert put(tmp_path / name, part, rate=0.4 if name == "more" else 0.3) == []
+    ids = [set(rows_in(tmp_path / name)["request_id"].to_pylist()) for name in ("a", "b", "more")]
+    assert ids[0] == ids[1] < ids[2]
     assert 500 < len(ids[0]) < 700
+    with opened(tmp_path / "counted", rate=0.3) as log:
+        write(log, *range(2000))
+    assert set(rows_in(tmp_path / "counted")["request_id"].to_pylist()) == ids[0]
+    assert log.counts == Counts(taken=2000, sampled_out=2000 - len(ids[0]), written=len(ids[0]))
 
 
 def test_an_hour_is_one_of_event_time_in_utc(tmp_path: Path) -> None:
     east = dt.timezone(dt.timedelta(hours=5, minutes=30))
     moments = [AT, AT.astimezone(east), AT.replace(tzinfo=None), AT - dt.timedelta(days=40), AT + dt.timedelta(hours=1)]
-    with opened(tmp_path) as log:
-        for place, moment in enumerate(moments):
-            log.write(version="1", inputs={"x": [1]}, request_id=str(place), event_time=moment)
-    found = {path.parent.relative_to(tmp_path).as_posix() for path in files_in(tmp_path)}
-    assert found == {"date=2026-03-01/hour=12", "date=2026-01-20/hour=12", "date=2026-03-01/hour=13"}
-    assert rows_in(tmp_path).sort_by("row_id")["event_time"].to_pylist()[:3] == [AT] * 3
+    asked = [
+        request_of("1", {"x": [1]}, None, str(place), "champion", moment, None, 200, "")
+        for place, moment in enumerate([*moments, dt.datetime(5, 1, 1, tzinfo=dt.UTC)])
+    ]
+    assert put(tmp_path, asked) == []
+    found = {path.parent.relative_to(tmp_path).as_posix().replace("/hour=", "T") for path in files_in(tmp_path)}
+    assert found == {"date=2026-03-01T12", "date=2026-01-20T12", "date=2026-03-01T13", "date=0005-01-01T00"}
+    rows = rows_in(tmp_path).sort_by("row_id")
+    assert rows["event_time"].to_pylist()[:3] == [AT] * 3
+    assert len(rows) == 6
 
 
 @pytest.mark.parametrize(
@@ -243,6 +249,7 @@ def test_an_hour_is_one_of_event_time_in_utc(tmp_path: Path) -> None:
         ({"drop": ["x"], "hash": ["x"], "hash_key": "k"}, "'x' is in drop and in hash"),
         ({"memory": 0}, "memory is 0"),
         ({"retain": dt.timedelta(0)}, "retain is 0:00:00"),
+        ({"storage_options": {"key": object()}}, "storage_options must be plain values"),
     ],
 )
 def test_settings_that_cannot_be_are_one_sentence(tmp_path: Path, options: Any, said: str) -> None:
