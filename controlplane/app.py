@@ -82,11 +82,23 @@ def open_app(
             stopping=stopping,
             now=now,
             fleet=jobs.fleet,
+            serving_secret=_serving_secret(settings, jobs),
         )
         try:
             yield context, problems
         finally:
             store.close()
+
+
+def _serving_secret(settings: Settings, jobs: Jobs) -> str | None:
+    secret = settings.serving_secret
+    told = [one.name for one in jobs.monitors if one.serving is not None and one.serving.reload is not None]
+    if told and secret is None:
+        raise ConfigError(
+            f"the job {told[0]} has a serving.reload, which is signed; set CONTROLPLANE_SERVING_SECRET to what its "
+            "server knows"
+        )
+    return None if secret is None else secret.get_secret_value()
 
 
 def _preload(jobs: Jobs, warm: bool) -> tuple[str, ...]:

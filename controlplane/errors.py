@@ -90,6 +90,10 @@ class ProbeError(ControlPlaneError):
     """The serving side could not be asked which version answers."""
 
 
+class ServingError(ControlPlaneError):
+    """A version could not be loaded or warmed up, or the server could not be started."""
+
+
 class DeliveryError(ControlPlaneError):
     """A notification did not arrive; `permanent` says that trying again is useless."""
 

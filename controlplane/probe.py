@@ -1,8 +1,13 @@
-"""The serving side, asked which version answers: what a rollback changed must reach the traffic."""
+"""The serving side, asked to look at its aliases and which version answers: a rollback must reach the traffic."""
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Mapping
+
 from controlplane.errors import ProbeError, masked
+from controlplane.signing import sign
 
 _SECONDS = 5.0
 _LONGEST = 65_536
@@ -34,9 +39,24 @@ def served_version(url: str) -> str:
     return _version_in(body, shown)
 
 
-def _version_in(body: bytes, shown: str) -> str:
-    import json
+def ask_to_reload(url: str, secret: str, told: Mapping[str, str]) -> None:
+    """Have the server behind `url` look at its aliases now: one signed POST; raises ProbeError with one sentence.
 
+    `told` says what moved, as JSON, for servers that want to know; `controlplane.signing` has the signature.
+    """
+    import httpx
+
+    shown, body = masked(url), json.dumps(told).encode()
+    headers = {"Content-Type": "application/json", **sign(secret, body, time.time())}
+    try:
+        answer = httpx.post(url, content=body, headers=headers, timeout=_SECONDS, follow_redirects=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ProbeError(f"{shown} did not answer: {masked(str(error)) or type(error).__name__}") from None
+    if not answer.is_success:
+        raise ProbeError(f"{shown} answered a reload with status {answer.status_code}")
+
+
+def _version_in(body: bytes, shown: str) -> str:
     try:
         said = json.loads(body)
     except ValueError:

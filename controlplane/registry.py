@@ -176,6 +176,21 @@ class Registry:
         with self._asking(f"artifact {uri!r}") as client:
             return Path(client.download_artifacts(match[1], match[2], str(into)))
 
+    def fetch_version(self, name: str, version: str, into: Path) -> Path:
+        """Copy a version's artefacts, byte for byte, into a folder that is made; where they lie there."""
+        into.mkdir(parents=True)
+        with self._asking(f"version {version} of {name!r}") as client:
+            from mlflow.artifacts import download_artifacts
+
+            address = client.get_model_version_download_uri(name, version)
+            found = download_artifacts(
+                artifact_uri=address,
+                dst_path=str(into),
+                tracking_uri=self.tracking_uri,
+                registry_uri=self.registry_uri,
+            )
+        return Path(found)
+
     def _no_alias(self, model: ModelRef) -> RegistryError:
         aliases = self._aliases(model.name)
         valid = f"valid: {', '.join(aliases)}" if aliases else "it has none yet"

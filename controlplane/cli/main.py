@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from controlplane.cli import configure, decide, drill, freeze, history, log, replay, serve, tell, watch
+from controlplane.cli import configure, decide, drill, freeze, history, log, replay, serve, serving, tell, watch
 from controlplane.cli.show import print_error, print_json
 from controlplane.errors import ControlPlaneError
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (configure, watch, replay, drill, decide, history, freeze, tell, log, serve):
+for module in (configure, watch, replay, drill, decide, history, freeze, tell, log, serve, serving):
     module.add_to(app)
 
 

@@ -204,6 +204,9 @@ class ServingForm(Form):
 
     url: Url = Field(description="where it answers with its version")
     within: Span = Field(default=_default(Serving, "within"), description="how soon it must answer with the new one")
+    reload: Url | None = Field(
+        default=None, description="where it takes a POST, signed with CONTROLPLANE_SERVING_SECRET, after a move"
+    )
 
 
 class JobForm(Form):

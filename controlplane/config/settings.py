@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     lease_seconds: Annotated[int, Field(ge=10)] = 600
     webhook_listen: str = ""
     webhook_secret: SecretStr | None = Field(default=None, validate_default=True, repr=False)
+    serving_secret: SecretStr | None = Field(default=None, repr=False)
 
     def __init__(self, **values: Any) -> None:
         try:

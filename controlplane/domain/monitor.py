@@ -249,10 +249,14 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Where what serves the model answers with its version, and how soon it has to answer with the new one."""
+    """Where what serves the model answers with its version, and how soon it has to answer with the new one.
+
+    `reload` is where it is told that the alias moved; without it, it has to find out by itself.
+    """
 
     url: str
     within: timedelta = timedelta(seconds=60)
+    reload: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

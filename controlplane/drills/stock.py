@@ -13,7 +13,7 @@ from controlplane.app import open_app, open_registry
 from controlplane.config import Jobs, ReceiverSpec, Settings
 from controlplane.domain.monitor import Monitor, Reaction
 from controlplane.drills.supply import Supply, rows_in
-from controlplane.drills.versions import add_version, copy_version, make_registry
+from controlplane.drills.versions import add_version, make_registry
 from controlplane.engine import references
 from controlplane.engine.context import Context
 from controlplane.errors import ConfigError
@@ -74,7 +74,7 @@ def prepare(
     earlier = [name for name in dict.fromkeys([*monitor.rollback_targets, *reversed(held)]) if name in there]
     earlier = earlier[:MOST_EARLIER]
     versions = {
-        name: copy_version(registry, monitor.model.name, name, folder / "versions" / name)
+        name: registry.fetch_version(monitor.model.name, name, folder / "versions" / name)
         for name in sorted([*earlier, holder], key=int)
     }
     watched = replace(

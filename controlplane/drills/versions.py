@@ -11,8 +11,6 @@ from typing import Any
 
 from controlplane.config import silence_telemetry
 from controlplane.domain.monitor import ModelRef
-from controlplane.errors import RegistryError, masked
-from controlplane.registry import Registry
 
 
 def make_registry(file: Path, model: str) -> str:
@@ -20,26 +18,6 @@ def make_registry(file: Path, model: str) -> str:
     uri = f"sqlite:///{file}"
     _client(uri, uri).create_registered_model(model)
     return uri
-
-
-def copy_version(registry: Registry, model: str, version: str, into: Path) -> Path:
-    """Copy a version's artefacts, byte for byte, into a folder that is made; where they lie there."""
-    into.mkdir(parents=True)
-    client = _client(registry.tracking_uri, registry.registry_uri)
-    from mlflow.artifacts import download_artifacts
-
-    try:
-        address = client.get_model_version_download_uri(model, version)
-        found = download_artifacts(
-            artifact_uri=address,
-            dst_path=str(into),
-            tracking_uri=registry.tracking_uri,
-            registry_uri=registry.registry_uri,
-        )
-    except Exception as error:
-        said = masked(" ".join(str(error).split()))[:300]
-        raise RegistryError(f"version {version} of {model!r} cannot be copied: {said}") from None
-    return Path(found)
 
 
 def add_version(uri: str, model: str, folder: Path, number: str) -> str:

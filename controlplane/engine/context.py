@@ -35,6 +35,7 @@ class Context:
     stopping: Callable[[], bool]
     lease: timedelta
     fleet: Fleet = field(default_factory=Fleet)
+    serving_secret: str | None = field(default=None, repr=False)
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{_TOKEN}")
 
     @property

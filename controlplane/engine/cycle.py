@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controlplane.domain.monitor import Monitor, Reaction, RunKind, Window
-from controlplane.engine import alerting, followups, intents, late, late_rows, references, rollback, versions
+from controlplane.engine import alerting, followups, intents, late, late_rows, references, rollback, servers, versions
 from controlplane.engine.context import Context
 from controlplane.engine.look import see
 from controlplane.engine.run import Run, run_again, run_window
@@ -73,6 +73,8 @@ def tick(context: Context) -> list[Run]:
                 recorded.append(run)
                 settle(context)
     _poll(context, ran)
+    servers.watch(context)
+    alerting.deliver(context)
     return recorded
 
 

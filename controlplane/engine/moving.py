@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -15,10 +16,12 @@ from controlplane.engine.context import Context
 from controlplane.engine.guarding import hold
 from controlplane.engine.quarantine import mark
 from controlplane.engine.transitions import EVIDENCE_KEPT, tell
-from controlplane.errors import AliasMoved, NotWritten
+from controlplane.errors import AliasMoved, NotWritten, ProbeError
+from controlplane.probe import ask_to_reload
 from controlplane.store import Session, actions, records
 from controlplane.store.tables_acts import ActionRow
 
+_log = logging.getLogger(__name__)
 ALIAS_LEASE = timedelta(minutes=2)
 WRITE_WITHIN = timedelta(seconds=60)
 """How long after the alias's lease was taken a write may still begin: well before anybody else can take it."""
@@ -97,6 +100,7 @@ def write_once(
         context.observe("write begun")
         try:
             step, gap = Step.DONE, context.registry.move(model, expected, to, last).gap_seconds
+            _have_served(context, monitor, model, to)
         except NotWritten:
             with context.store.begin() as session:
                 actions.step_action(session, row, state, release=False, write_begun_at=None)
@@ -114,6 +118,17 @@ def write_once(
         if row.state != state.value:
             actions.free_alias_lease(session, context.workspace, row.registry_key, row.id, now)
     return step, gap
+
+
+def _have_served(context: Context, monitor: Monitor, model: ModelRef, version: str) -> None:
+    """Tell what serves the model that its alias moved; one that does not hear finds out by itself, and is probed."""
+    if monitor.serving is None or monitor.serving.reload is None or context.serving_secret is None:
+        return
+    told = {"model": model.name, "alias": model.alias, "version": version}
+    try:
+        ask_to_reload(monitor.serving.reload, context.serving_secret, told)
+    except ProbeError as error:
+        _log.warning("%s: %s", monitor.name, error)
 
 
 def since_write(row: ActionRow, now: datetime) -> timedelta | None:

@@ -22,9 +22,10 @@ def store(
     run_id: str,
     action_id: str | None = None,
     version: str | None = None,
+    occasion: str = "",
 ) -> None:
     """Change the incident, put the change into every receiver's outbox, and record that it happened."""
-    incident = incidents.store_transition(session, monitor, transition, now, run_id, action_id, version)
+    incident = incidents.store_transition(session, monitor, transition, now, run_id, action_id, version, occasion)
     rows = [_record("incident_records", monitor, incident, transition, transition.text, now)]
     if transition.event is Event.CLOSED:
         opened = session.get_one(IncidentRow, incident).opened_at

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from controlplane.domain.incident import Event, Incident, IncidentState, Severity, Silence, Transition
 from controlplane.domain.monitor import Monitor
 from controlplane.store.rows import new_id, won
-from controlplane.store.runs import natural_key
-from controlplane.store.tables import DeliveryRow, IncidentRow, SilenceRow, TransitionRow
+from controlplane.store.runs import RECORDED, natural_key
+from controlplane.store.tables import DeliveryRow, IncidentRow, RunRow, SilenceRow, TransitionRow
 
 PENDING, SENT, MUTED, UNDELIVERABLE = "pending", "sent", "muted", "undeliverable"
 
@@ -49,8 +49,12 @@ def store_transition(
     run_id: str,
     action_id: str | None = None,
     version: str | None = None,
+    occasion: str = "",
 ) -> str:
-    """Change the incident and put the change into the outbox, once for each receiver; returns the incident's id."""
+    """Change the incident and put the change into the outbox, once for each receiver; returns the incident's id.
+
+    A run changes an incident in each way once; `occasion` tells changes apart that no run makes.
+    """
     incident_id = transition.incident or new_id()
     if transition.event is Event.OPENED:
         session.add(
@@ -79,7 +83,9 @@ def store_transition(
     row = TransitionRow(
         id=new_id(),
         workspace=monitor.workspace,
-        key=natural_key(transition.cause, transition.event, monitor.name, run_id, action_id),
+        key=natural_key(
+            transition.cause, transition.event, monitor.name, run_id, action_id, *([occasion] if occasion else [])
+        ),
         incident_id=incident_id,
         run_id=run_id,
         action_id=action_id,
@@ -104,6 +110,12 @@ def store_transition(
     if deliveries:
         session.execute(insert(DeliveryRow), deliveries)
     return incident_id
+
+
+def newest_run(session: Session, workspace: str, monitor: str) -> str | None:
+    """The run that a change which no run made is kept with: the newest recorded one of the monitor."""
+    query = select(RunRow.id).where(RunRow.workspace == workspace, RunRow.monitor == monitor, RunRow.state == RECORDED)
+    return session.scalars(query.order_by(RunRow.id.desc()).limit(1)).first()
 
 
 def was_told(session: Session, action_id: str, event: Event) -> bool:

@@ -153,6 +153,21 @@ class VersionRow(Row):
     seen_at: Mapped[datetime]
 
 
+class ServerRow(Row):
+    """What a server that follows an alias last told: the version all of its workers serve, and why it is another."""
+
+    __tablename__ = "cp_servers"
+    workspace: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    server: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    registry_key: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    role: Mapped[str] = mapped_column(String(16), primary_key=True)
+    wanted: Mapped[str | None] = mapped_column(_NAME)
+    served: Mapped[str | None] = mapped_column(_NAME)
+    why: Mapped[str]
+    since: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
 class LinkRow(Row):
     """One link of the chain: `content` digests row `row_id` of `table` as it was written, `before` as it was found.
 

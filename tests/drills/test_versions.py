@@ -69,10 +69,9 @@ def test_a_copy_bears_its_own_number_and_what_comes_after_it_counts_on(tmp_path:
 
 
 def test_a_copy_is_byte_for_byte_what_the_registry_holds(world: World, tmp_path: Path) -> None:
-    from controlplane.drills.versions import copy_version
     from controlplane.models.fingerprint import digest_of
 
     registry = Registry(world.settings.tracking_uri)
-    place = copy_version(registry, "scorer", "1", tmp_path / "copy")
+    place = registry.fetch_version("scorer", "1", tmp_path / "copy")
     source = Path(world.client().get_model_version_download_uri("scorer", "1").removeprefix("file://"))
     assert digest_of(place) == digest_of(source)

@@ -164,6 +164,19 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'claimed'"),
     )
     op.create_table(
+        "cp_servers",
+        sa.Column("workspace", sa.String(length=255), nullable=False),
+        sa.Column("server", sa.String(length=255), nullable=False),
+        sa.Column("registry_key", sa.String(length=255), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("wanted", sa.String(length=255), nullable=True),
+        sa.Column("served", sa.String(length=255), nullable=True),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "server", "registry_key", "role"),
+    )
+    op.create_table(
         "cp_silences",
         sa.Column("id", sa.String(length=26), nullable=False),
         sa.Column("workspace", sa.String(length=255), nullable=False),
@@ -502,6 +515,7 @@ def downgrade() -> None:
     op.drop_table("cp_attachments")
     op.drop_table("cp_versions")
     op.drop_table("cp_silences")
+    op.drop_table("cp_servers")
     op.drop_index(
         "uq_cp_runs_in_flight",
         table_name="cp_runs",

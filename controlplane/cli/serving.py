@@ -1,0 +1,149 @@
+"""The command that serves a model: `serve`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from controlplane.cli.serve import Address
+from controlplane.cli.show import Json, console, print_json, settings
+from controlplane.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controlplane.config import Settings
+    from controlplane.registry import Registry
+    from controlplane.serving.fleet import Following
+    from controlplane.serving.plan import Role
+    from controlplane.store import Session
+
+_log = logging.getLogger(__name__)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(serve)
+
+
+def serve(
+    model: Annotated[str, typer.Argument(help="MODEL@ALIAS: the registered model, and the alias to follow.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0: any that is free.")] = 8080,
+    address: Address = "127.0.0.1",
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that answer; they switch together.")] = 1,
+    canary: Annotated[
+        str | None, typer.Option(help="ALIAS:SHARE, such as challenger:5%: who answers that share of requests.")
+    ] = None,
+    shadow: Annotated[
+        str | None, typer.Option(help="ALIAS:SHARE: who is asked that share too, for the log alone.")
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option(help="A folder or fsspec URL for the inference log; 'none' keeps none.")
+    ] = None,
+    log_rate: Annotated[float, typer.Option(min=0.0, max=1.0, help="Which share of requests is logged.")] = 1.0,
+    log_drop: Annotated[list[str] | None, typer.Option(help="An input column that is not logged; repeatable.")] = None,
+    log_retain: Annotated[float | None, typer.Option(min=0.0, help="Days after which logged rows are deleted.")] = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the aliases.")] = 2.0,
+    most_bytes: Annotated[int, typer.Option(min=1, help="Bytes of a request's body that are taken at most.")] = 16
+    << 20,
+    answer_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds that a version may take to answer.")] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Serve the version that an alias holds, and switch when it moves, without dropping a request.
+
+    MLflow's scoring protocol at /invocations; /version, /readyz, /healthz and /metrics beside it. The next version is
+    loaded and warmed up beside the one that answers, which stays if that fails.
+    """
+    from controlplane.app import open_registry
+    from controlplane.config import silence_telemetry
+    from controlplane.domain.monitor import ModelRef
+    from controlplane.serving import Limits, Plan, Share
+    from controlplane.serving import serve as start
+
+    name, _, alias = model.rpartition("@")
+    if not name or not alias:
+        raise ConfigError(f"{model!r} names no alias; valid: MODEL@ALIAS, such as churn@champion")
+    silence_telemetry()
+    chosen = settings()
+    plan = Plan(
+        ModelRef(name, alias),
+        address,
+        port,
+        chosen.home,
+        canary=None if canary is None else Share.parse(canary),
+        shadow=None if shadow is None else Share.parse(shadow),
+        workers=workers,
+        every=timedelta(seconds=every),
+        limits=Limits(body_bytes=most_bytes, answer_seconds=answer_seconds),
+        log=None
+        if log == "none"
+        else _log_options(log or str(chosen.home / "log" / name), log_rate, log_drop, log_retain),
+        secret=None if chosen.serving_secret is None else chosen.serving_secret.get_secret_value(),
+    )
+    registry = open_registry(chosen)
+
+    def listening(at: int) -> None:
+        if as_json:
+            print_json({"model": name, "alias": alias, "address": address, "port": at})
+            sys.stdout.flush()
+        else:
+            console(stderr=True).print(f"serving {model} at http://{address}:{at}", soft_wrap=True)
+
+    told = _Told(chosen, registry)
+    try:
+        start(plan, registry, told, listening)
+    finally:
+        told.forget()
+
+
+class _Told:
+    """What is stored of this server, for the monitors of its aliases. A store that is away costs nothing but that."""
+
+    def __init__(self, chosen: Settings, registry: Registry) -> None:
+        self._chosen, self._registry = chosen, registry
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._away = False
+
+    def __call__(self, following: Mapping[Role, Following]) -> None:
+        from controlplane.store import servers
+
+        def keep(session: Session, workspace: str) -> None:
+            now = datetime.now(UTC)
+            for role, one in following.items():
+                key = self._registry.key(one.alias)
+                servers.store_word(session, workspace, self._name, key, role, one.wanted, one.served, one.why, now)
+
+        self._store(keep)
+
+    def forget(self) -> None:
+        """Take back what was told: a server that was stopped is no trouble."""
+        from controlplane.store import servers
+
+        self._store(lambda session, workspace: servers.forget(session, workspace, self._name))
+
+    def _store(self, write: Callable[[Session, str], None]) -> None:
+        from controlplane.app import open_store
+        from controlplane.errors import ControlPlaneError
+
+        try:
+            # Workers are forked from this process at any time, and must not find a connection in it.
+            with closing(open_store(self._chosen)) as store, store.begin() as session:
+                write(session, store.workspace)
+            self._away = False
+        except ControlPlaneError as error:
+            if not self._away:
+                _log.warning("what is served is not stored: %s", error)
+            self._away = True
+
+
+def _log_options(url: str, rate: float, drop: list[str] | None, days: float | None) -> dict[str, Any]:
+    retain = None if days is None else timedelta(days=days)
+    return {"url": url, "rate": rate, "drop": tuple(drop or ()), "retain": retain}
