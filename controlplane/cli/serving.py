@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from controlplane.cli.serve import Address
-from controlplane.cli.show import Json, console, print_json, settings
+from controlplane.cli.show import Json, console, settings
 from controlplane.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ def serve(
 
     def listening(at: int) -> None:
         if as_json:
-            print_json({"model": name, "alias": alias, "address": address, "port": at})
-            sys.stdout.flush()
+            # One line, so that whoever started it can read it while it runs.
+            typer.echo(json.dumps({"model": name, "alias": alias, "address": address, "port": at}))
         else:
             console(stderr=True).print(f"serving {model} at http://{address}:{at}", soft_wrap=True)
 
