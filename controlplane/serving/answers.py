@@ -14,6 +14,7 @@ from controlplane.errors import ServingError, masked
 
 _log = logging.getLogger(__name__)
 JSON = "application/json"
+_LONGEST_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +107,16 @@ class Loaded:
             found = invocations(request.body, request.content_type, heard, self._schema)
         except MlflowException as error:
             _log.debug("version %s could not answer", self.version, exc_info=True)
-            message = str(error.message)
-            body = json.dumps({"error_code": error.error_code, "message": message})
-            return Answer(body, error.get_http_status_code(), JSON, heard.inputs, error=message[:500])
+            said = json.loads(error.serialize_as_json())
+            # Where our files lie and what our code looks like is nobody's business.
+            said.pop("stack_trace", None)
+            message = str(error.message)[:_LONGEST_ERROR]
+            return Answer(json.dumps(said), error.get_http_status_code(), JSON, heard.inputs, error=message)
         except Exception as error:
             _log.warning("version %s broke off: %s", self.version, _sentence(error))
             failed = refusal(500, "INTERNAL_ERROR", f"version {self.version} broke off: {_sentence(error)}")
             return Answer(failed.body, failed.status, JSON, heard.inputs, error=failed.error)
-        error_text = "" if found.status == 200 else str(found.response)[:500]
+        error_text = "" if found.status == 200 else str(found.response)[:_LONGEST_ERROR]
         return Answer(found.response, found.status, found.mimetype, heard.inputs, heard.outputs, error_text)
 
     def _example(self) -> Request | None:
