@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import socket
-from collections.abc import Callable
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import timedelta
+from typing import Annotated, Any
 
 import typer
 
 from controlplane.cli.serve import Address
 from controlplane.cli.show import Json, console, settings
 from controlplane.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from controlplane.config import Settings
-    from controlplane.registry import Registry
-    from controlplane.serving.fleet import Following
-    from controlplane.serving.plan import Role
-    from controlplane.store import Session
-
-_log = logging.getLogger(__name__)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -62,10 +46,10 @@ def serve(
     MLflow's scoring protocol at /invocations; /version, /readyz, /healthz and /metrics beside it. The next version is
     loaded and warmed up beside the one that answers, which stays if that fails.
     """
-    from controlplane.app import open_registry
+    from controlplane.app import open_registry, open_store
     from controlplane.config import silence_telemetry
     from controlplane.domain.monitor import ModelRef
-    from controlplane.serving import Limits, Plan, Share
+    from controlplane.serving import Limits, Plan, Share, Words
     from controlplane.serving import serve as start
 
     name, _, alias = model.rpartition("@")
@@ -97,51 +81,8 @@ def serve(
         else:
             console(stderr=True).print(f"serving {model} at http://{address}:{at}", soft_wrap=True)
 
-    told = _Told(chosen, registry)
-    try:
-        start(plan, registry, told, listening)
-    finally:
-        told.forget()
-
-
-class _Told:
-    """What is stored of this server, for the monitors of its aliases. A store that is away costs nothing but that."""
-
-    def __init__(self, chosen: Settings, registry: Registry) -> None:
-        self._chosen, self._registry = chosen, registry
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
-        self._away = False
-
-    def __call__(self, following: Mapping[Role, Following]) -> None:
-        from controlplane.store import servers
-
-        def keep(session: Session, workspace: str) -> None:
-            now = datetime.now(UTC)
-            for role, one in following.items():
-                key = self._registry.key(one.alias)
-                servers.store_word(session, workspace, self._name, key, role, one.wanted, one.served, one.why, now)
-
-        self._store(keep)
-
-    def forget(self) -> None:
-        """Take back what was told: a server that was stopped is no trouble."""
-        from controlplane.store import servers
-
-        self._store(lambda session, workspace: servers.forget(session, workspace, self._name))
-
-    def _store(self, write: Callable[[Session, str], None]) -> None:
-        from controlplane.app import open_store
-        from controlplane.errors import ControlPlaneError
-
-        try:
-            # Workers are forked from this process at any time, and must not find a connection in it.
-            with closing(open_store(self._chosen)) as store, store.begin() as session:
-                write(session, store.workspace)
-            self._away = False
-        except ControlPlaneError as error:
-            if not self._away:
-                _log.warning("what is served is not stored: %s", error)
-            self._away = True
+    with Words(registry, lambda: open_store(chosen)) as words:
+        start(plan, registry, words.tell, listening)
 
 
 def _log_options(url: str, rate: float, drop: list[str] | None, days: float | None) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class InferenceLog:
         inputs: Any,
         outputs: Any = None,
         request_id: str,
-        role: str = "champion",
+        role: str = "live",
         event_time: datetime | None = None,
         latency: float | None = None,
         status: int = 200,

@@ -6,5 +6,6 @@ answers by MLflow's scoring protocol (`app`, `answers`), and writes what it was 
 
 from controlplane.serving.plan import Limits, Plan, Share
 from controlplane.serving.start import serve
+from controlplane.serving.words import Words
 
-__all__ = ["Limits", "Plan", "Share", "serve"]
+__all__ = ["Limits", "Plan", "Share", "Words", "serve"]

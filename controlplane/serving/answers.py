@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,14 +50,15 @@ def refusal(status: int, code: str, message: str) -> Answer:
 class _Heard:
     """The model as MLflow's protocol asks it, once: what went in and came out stays here."""
 
-    def __init__(self, model: Any) -> None:
-        self._model, self.metadata = model, model.metadata
+    def __init__(self, model: Any, enforced: bool) -> None:
+        self._model, self.metadata, self._enforced = model, model.metadata, enforced
         self.inputs: Any = None
         self.outputs: Any = None
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
         """What the model predicts."""
-        self.inputs = data
+        # Without a signature to convert it to, a model gets the very data, and may change it.
+        self.inputs = data if self._enforced else copy(data)
         self.outputs = self._model.predict(data, params=params)
         return self.outputs
 
@@ -102,7 +104,7 @@ class Loaded:
 
         if not request.content_type:
             return refusal(415, "BAD_REQUEST", f"a request needs a content type; valid: {', '.join(CONTENT_TYPES)}")
-        heard = _Heard(self._model)
+        heard = _Heard(self._model, self._schema is not None)
         try:
             found = invocations(request.body, request.content_type, heard, self._schema)
         except MlflowException as error:

@@ -20,7 +20,13 @@ from controlplane.serving.plan import Plan, Role
 
 _log = logging.getLogger(__name__)
 _BACKLOG = 2048
-_SHARED = ("mlflow.pyfunc", "mlflow.pyfunc.scoring_server", "uvicorn", "starlette.applications")
+_SHARED = (
+    "mlflow.pyfunc",
+    "mlflow.pyfunc.scoring_server",
+    "controlplane.log.inference",
+    "uvicorn",
+    "starlette.applications",
+)
 
 
 def serve(
@@ -45,6 +51,7 @@ def serve(
             raise ServingError(f"{folder} cannot be a folder: {error.strerror}") from None
         for name in _SHARED:
             import_module(name)
+        _warm()
         # What lives now lives as long as the server: not looked at again, it stays in memory once for all workers.
         gc.freeze()
         listening(listener.getsockname()[1])
@@ -52,6 +59,13 @@ def serve(
     finally:
         listener.close()
         shutil.rmtree(counted, ignore_errors=True)
+
+
+def _warm() -> None:
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    # MLflow compares each model's requirements with all that is installed, which it reads once a process, for a second.
+    warn_dependency_requirement_mismatches(["mlflow"])
 
 
 def _bind(plan: Plan) -> socket.socket:

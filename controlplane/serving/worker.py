@@ -114,15 +114,16 @@ def run(plan: Plan, pipe: Connection, listener: socket, others: Sequence[Connect
 
     import uvicorn
 
-    for each in others:
-        each.close()
+    from controlplane.log import InferenceLog
     from controlplane.serving.app import make_app
 
+    for each in others:
+        each.close()
     # uvicorn ends in good order at either signal, and then raises it again: what follows it here must still be done.
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    log = None if plan.log is None else _open_log(plan.log)
+    log = None if plan.log is None else InferenceLog(**plan.log)
     worker = Worker(plan, pipe, log)
     config = uvicorn.Config(
         make_app(worker),
@@ -141,15 +142,25 @@ def run(plan: Plan, pipe: Connection, listener: socket, others: Sequence[Connect
         worker.opened.set()
 
     threading.Thread(target=listen, name="fleet", daemon=True).start()
+    over = threading.Event()
+    counting = threading.Thread(target=_count, args=(log, over), name="counts", daemon=True)
+    counting.start()
     worker.opened.wait()
     if not server.should_exit:
         server.run(sockets=[listener])
     worker.shadows.shutdown(cancel_futures=True)
     if log is not None:
         log.close()
+    over.set()
+    counting.join()
 
 
-def _open_log(options: Mapping[str, Any]) -> InferenceLog:
-    from controlplane.log import InferenceLog
+def _count(log: InferenceLog | None, over: threading.Event) -> None:
+    """Keep the metrics of the log up to date until the end, which is counted too."""
+    from controlplane.serving import metrics
 
-    return InferenceLog(**options)
+    while log is not None:
+        metrics.count_log(log.counts)
+        if over.wait(1.0):
+            metrics.count_log(log.counts)
+            return

@@ -14,10 +14,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 
 SIBLINGS = {"probe", "store", "registry", "models", "workers", "executors", "rmf", "checks", "sources", "notifiers"}
-BELOW = {"ports", "profiles", "domain", "errors"}
+BELOW = {"ports", "profiles", "domain", "errors", "signing"}
 MAY_IMPORT = {
     "domain": set(),
     "errors": set(),
+    "signing": set(),
     "profiles": {"domain", "errors"},
     "ports": {"profiles", "domain", "errors"},
     "log": {"profiles", "domain", "errors"},
@@ -28,9 +29,10 @@ MAY_IMPORT = {
     "app": {"engine", "config"} | SIBLINGS | BELOW,
     "comparison": {"sources"} | BELOW,
     "arrival": {"domain"},
+    "serving": {"log", "registry", "store"} | BELOW,
     "demo": {"app", "arrival", "domain", "errors"},
     "drills": {"app", "arrival", "config", "engine"} | SIBLINGS | BELOW,
-    "cli": {"app", "config", "demo", "drills", "engine", "log", "store", "rmf", "ports", "domain", "errors"},
+    "cli": {"app", "config", "demo", "drills", "engine", "serving", "log", "store", "rmf", "ports", "domain", "errors"},
     "__main__": {"cli"},
     "dashboards": {"store", "rmf", "domain", "errors"},
 }
@@ -46,9 +48,10 @@ LIBRARIES = {
     "fsspec": ("sources", "log"),
     "httpx": ("notifiers", "probe"),
     "jinja2": ("rmf",),
-    "mlflow": ("registry", "models", "engine.followups", "demo", "drills.versions", "drills.faulty"),
+    "mlflow": ("registry", "models", "serving", "engine.followups", "demo", "drills.versions", "drills.faulty"),
     "numpy": ("profiles", "ports", "checks", "models", "sources", "engine", "arrival", "demo", "drills", "log"),
     "pandas": ("comparison.result", "models", "engine.followups", "dashboards", "demo"),
+    "prometheus_client": ("serving",),
     "pyarrow": (
         *("comparison", "profiles", "ports", "checks", "models", "sources", "engine", "workers"),
         *("arrival", "demo", "drills", "log"),
@@ -60,6 +63,7 @@ LIBRARIES = {
     "scipy": ("profiles", "checks", "demo"),
     "sklearn": ("checks", "demo"),
     "sqlalchemy": ("store", "sources.sql", "dashboards.queries", "dashboards.series"),
+    "starlette": ("serving",),
     "statsmodels": ("demo",),
     "streamlit": ("dashboards",),
     "torch": (
@@ -67,6 +71,7 @@ LIBRARIES = {
         *("demo", "drills.faulty"),
     ),
     "typer": ("cli",),
+    "uvicorn": ("serving",),
     "ulid": ("store", "engine", "log"),
     "yaml": ("config",),
 }
@@ -74,6 +79,8 @@ LIBRARIES = {
 
 COMES_WITH = {"pydantic_core": "pydantic"}
 LOADED_BY_ANOTHER = {
+    "httptools": "uvicorn parses requests with it where it is there",
+    "uvloop": "uvicorn runs on it where it is there",
     "psycopg": "SQLAlchemy's driver for PostgreSQL",
     "transformers": "MLflow loads models of that flavour with it",
 }

@@ -32,7 +32,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory, registry_template: Path) -> 
 @pytest.fixture(scope="module")
 def server(shelf: Shelf) -> Iterator[Server]:
     """Two workers that look at the alias five times a second, and write a log."""
-    running = Server(shelf, "--workers", "2", "--every", "0.2", "--log", "none")
+    running = Server(shelf, "--workers", "2", "--every", "0.2")
     try:
         running.until(lambda said: said["version"] == "1")
         yield running

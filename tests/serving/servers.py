@@ -84,7 +84,14 @@ class Server:
         told = json.loads(self.process.stdout.readline() or b"{}")
         self.process.stdout.close()
         assert told, (shelf.home / "server.log").read_text()
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{told['port']}", timeout=30)
+        self.port = told["port"]
+        self.http = httpx.Client()
+        self.connect()
+
+    def connect(self) -> None:
+        """Use new connections, as those to a worker that was killed are gone with it."""
+        self.http.close()
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
 
     def ask(self, a: float = 1.0, b: float = -1.0, **headers: str) -> httpx.Response:
         """Score one row: version 1 answers whether `a` is above zero, version 2 whether `b` is."""

@@ -74,6 +74,7 @@ def test_an_alias_that_is_deleted_leaves_the_version_that_answers(shelf: Shelf, 
 def test_a_worker_that_is_killed_is_replaced_and_the_other_answers_meanwhile(server: Server) -> None:
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
+    server.connect()
     server.until(lambda told: len(told["workers"]) < 2 or None in told["workers"].values())
     assert server.ask().status_code == 200
     server.until(lambda told: list(told["workers"].values()) == ["1", "1"])
