@@ -34,7 +34,14 @@ def serve(
     ] = None,
     log_rate: Annotated[float, typer.Option(min=0.0, max=1.0, help="Which share of requests is logged.")] = 1.0,
     log_drop: Annotated[list[str] | None, typer.Option(help="An input column that is not logged; repeatable.")] = None,
+    log_hash: Annotated[
+        list[str] | None,
+        typer.Option(help="An input column that is logged as its HMAC; CONTROLPLANE_LOG_KEY is the key; repeatable."),
+    ] = None,
     log_retain: Annotated[float | None, typer.Option(min=0.0, help="Days after which logged rows are deleted.")] = None,
+    log_rotate: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which logged rows can be read, at the latest.")
+    ] = 10.0,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the aliases.")] = 2.0,
     most_bytes: Annotated[int, typer.Option(min=1, help="Bytes of a request's body that are taken at most.")] = 16
     << 20,
@@ -49,6 +56,7 @@ def serve(
     from controlplane.app import open_registry, open_store
     from controlplane.config import silence_telemetry
     from controlplane.domain.monitor import ModelRef
+    from controlplane.log.inference import check_settings
     from controlplane.serving import Limits, Plan, Share, Words
     from controlplane.serving import serve as start
 
@@ -57,6 +65,18 @@ def serve(
         raise ConfigError(f"{model!r} names no alias; valid: MODEL@ALIAS, such as churn@champion")
     silence_telemetry()
     chosen = settings()
+    options: dict[str, Any] = {
+        "url": log or str(chosen.home / "log" / name),
+        "rate": log_rate,
+        "drop": tuple(log_drop or ()),
+        "hash": tuple(log_hash or ()),
+        "hash_key": None if chosen.log_key is None else chosen.log_key.get_secret_value(),
+        "retain": None if log_retain is None else timedelta(days=log_retain),
+        "rotate_every": log_rotate,
+    }
+    if log != "none":
+        drop, hashed = frozenset(options["drop"]), frozenset(options["hash"])
+        check_settings(options["url"], log_rate, drop, hashed, chosen.log_key is not None, options["retain"])
     plan = Plan(
         ModelRef(name, alias),
         address,
@@ -67,9 +87,7 @@ def serve(
         workers=workers,
         every=timedelta(seconds=every),
         limits=Limits(body_bytes=most_bytes, answer_seconds=answer_seconds),
-        log=None
-        if log == "none"
-        else _log_options(log or str(chosen.home / "log" / name), log_rate, log_drop, log_retain),
+        log=None if log == "none" else options,
         secret=None if chosen.serving_secret is None else chosen.serving_secret.get_secret_value(),
     )
     registry = open_registry(chosen)
@@ -83,8 +101,3 @@ def serve(
 
     with Words(registry, lambda: open_store(chosen)) as words:
         start(plan, registry, words.tell, listening)
-
-
-def _log_options(url: str, rate: float, drop: list[str] | None, days: float | None) -> dict[str, Any]:
-    retain = None if days is None else timedelta(days=days)
-    return {"url": url, "rate": rate, "drop": tuple(drop or ()), "retain": retain}

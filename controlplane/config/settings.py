@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     webhook_listen: str = ""
     webhook_secret: SecretStr | None = Field(default=None, validate_default=True, repr=False)
     serving_secret: SecretStr | None = Field(default=None, repr=False)
+    log_key: SecretStr | None = Field(default=None, repr=False)
 
     def __init__(self, **values: Any) -> None:
         try:

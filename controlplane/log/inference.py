@@ -56,7 +56,7 @@ class InferenceLog:
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         key = hash_key.encode() if isinstance(hash_key, str) else hash_key or b""
-        _check(url, rate, frozenset(drop), frozenset(hash), key, retain)
+        check_settings(url, rate, frozenset(drop), frozenset(hash), bool(key), retain)
         for name, value in (("memory", memory), ("rotate_every", rotate_every), ("rotate_bytes", rotate_bytes)):
             if not value > 0:
                 raise ConfigError(f"{name} is {value!r}; it must be above 0")
@@ -136,9 +136,10 @@ class InferenceLog:
             self._feeder.close(timeout)
 
 
-def _check(
-    url: str, rate: float, drop: frozenset[str], hashed: frozenset[str], key: bytes, retain: timedelta | None
+def check_settings(
+    url: str, rate: float, drop: frozenset[str], hashed: frozenset[str], keyed: bool, retain: timedelta | None
 ) -> None:
+    """Raise ConfigError for settings that no log can be opened with; nothing is opened."""
     protocol = split_protocol(url)[0] or "file"
     try:
         get_filesystem_class(protocol)
@@ -151,7 +152,7 @@ def _check(
         raise ConfigError(f"{reserved[0]!r} belongs to every row of a log; drop and hash are for inputs and answers")
     if both := sorted(drop & hashed):
         raise ConfigError(f"{both[0]!r} is in drop and in hash; one of them is enough")
-    if hashed and not key:
+    if hashed and not keyed:
         raise ConfigError("hash needs a hash_key: without one, values can be found out by trying them")
     if retain is not None and retain <= timedelta(0):
         raise ConfigError(f"retain is {retain}; it must be above 0")

@@ -22,9 +22,13 @@ COLUMNS = pa.schema(
         ("error", pa.string()),
         ("latency_ms", pa.float64()),
         ("request_rows", pa.int32()),
+        ("failed_inputs", pa.string()),
     ]
 )
-"""What every row says of itself and its request; inputs come next, then the answer."""
+"""What every row says of itself and its request; inputs come next, then the answer. The inputs of a request that failed
+are one JSON text in `failed_inputs`: what was refused for its type must not change the type of anybody's column."""
+FAILED = 400
+"""The least status of a request that failed."""
 
 _FILE = re.compile(r"([0-9A-HJKMNP-TV-Z]{26})-(\d{12})-(\d{12})\.parquet")
 _DATE, _HOUR = re.compile(r"date=(\d{4}-\d\d-\d\d)"), re.compile(r"hour=(\d\d)")

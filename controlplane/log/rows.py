@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from controlplane.log.layout import COLUMNS, is_answer, reserved_as
+from controlplane.log.layout import COLUMNS, FAILED, is_answer, reserved_as
 from controlplane.log.shapes import WHOLE, Arrays, array, columns_of, joined, rows_of, shape_of, weight_of
 from controlplane.log.types import as_text
 
@@ -89,7 +90,12 @@ class Prepared:
     @property
     def shape(self) -> Hashable:
         """What requests must have in common to become one batch."""
-        return shape_of(self.inputs), shape_of(self.outputs)
+        return self.failed, shape_of(self.inputs), shape_of(self.outputs)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was answered with a failure."""
+        return self.request.status >= FAILED
 
 
 def prepare(request: Request) -> Prepared:
@@ -117,8 +123,18 @@ def to_batch(group: Sequence[Prepared], redaction: Redaction) -> pa.RecordBatch:
         answers = joined([each.outputs for each in group])
         alone = len(answers) == 1
         shown |= {"prediction" if alone else f"prediction_{name}": values for name, values in answers.items()}
-    columns |= redaction.apply(shown)
+    kept = redaction.apply(shown)
+    if group[0].failed and kept:
+        columns["failed_inputs"] = _texts(kept)
+    else:
+        columns |= {"failed_inputs": pa.nulls(len(columns["row_id"]), pa.string()), **kept}
     return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+
+
+def _texts(columns: Arrays) -> pa.Array:
+    """Each row as one JSON object."""
+    rows = zip(*(column.to_pylist() for column in columns.values()), strict=True)
+    return pa.array([json.dumps(dict(zip(columns, row, strict=True)), default=str) for row in rows], pa.string())
 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:

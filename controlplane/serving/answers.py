@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back, and for the log what the body held and what the model said (None where it never got that far)."""
+    """What goes back, and for the log what the body held and what the model said (None where it never got that far).
+
+    `error` may quote what was asked, `code` never does.
+    """
 
     body: str
     status: int
@@ -36,6 +39,7 @@ class Answer:
     inputs: Any = None
     outputs: Any = None
     error: str = ""
+    code: str = ""
 
 
 def refusal(status: int, code: str, message: str) -> Answer:
@@ -44,7 +48,7 @@ def refusal(status: int, code: str, message: str) -> Answer:
     >>> refusal(413, "BAD_REQUEST", "too long").body
     '{"error_code": "BAD_REQUEST", "message": "too long"}'
     """
-    return Answer(json.dumps({"error_code": code, "message": message}), status, JSON, error=message)
+    return Answer(json.dumps({"error_code": code, "message": message}), status, JSON, error=message, code=code)
 
 
 class _Heard:
@@ -113,11 +117,13 @@ class Loaded:
             # Where our files lie and what our code looks like is nobody's business.
             said.pop("stack_trace", None)
             message = str(error.message)[:_LONGEST_ERROR]
-            return Answer(json.dumps(said), error.get_http_status_code(), JSON, heard.inputs, error=message)
+            return Answer(
+                json.dumps(said), error.get_http_status_code(), JSON, heard.inputs, error=message, code=error.error_code
+            )
         except Exception as error:
             _log.warning("version %s broke off: %s", self.version, _sentence(error))
             failed = refusal(500, "INTERNAL_ERROR", f"version {self.version} broke off: {_sentence(error)}")
-            return Answer(failed.body, failed.status, JSON, heard.inputs, error=failed.error)
+            return replace(failed, inputs=heard.inputs)
         error_text = "" if found.status == 200 else str(found.response)[:_LONGEST_ERROR]
         return Answer(found.response, found.status, found.mimetype, heard.inputs, heard.outputs, error_text)
 

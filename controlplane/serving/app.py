@@ -167,7 +167,8 @@ class _Served:
                 event_time=at,
                 latency=seconds,
                 status=answer.status,
-                error=answer.error,
+                # A message quotes what was asked, columns that must not be kept among it.
+                error=answer.code if self._worker.plan.redacts else answer.error,
             )
 
     async def ready(self, asked: Asked) -> Response:

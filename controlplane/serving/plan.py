@@ -90,6 +90,11 @@ class Plan:
     log: Mapping[str, Any] | None = None
     secret: str | None = field(default=None, repr=False)
 
+    @property
+    def redacts(self) -> bool:
+        """Whether some of what is asked must not be kept as it is."""
+        return self.log is not None and bool(self.log.get("drop") or self.log.get("hash"))
+
     def aliases(self) -> dict[Role, ModelRef]:
         """The alias that each role follows."""
         found = {Role.LIVE: self.model}

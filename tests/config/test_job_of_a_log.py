@@ -34,7 +34,7 @@ def test_the_columns_of_a_log_are_known(load: Callable[[str], Monitor]) -> None:
         status="status",
         latency="latency_ms",
         request="request_id",
-        ignored=("role", "error", "request_rows"),
+        ignored=("role", "error", "request_rows", "failed_inputs"),
     )
     names = ["row_id", "event_time", "latency_ms", "status", "age", "prediction"]
     assert columns.features_of(names) == ("age",)
@@ -43,7 +43,7 @@ def test_the_columns_of_a_log_are_known(load: Callable[[str], Monitor]) -> None:
 def test_what_a_job_says_itself_counts(load: Callable[[str], Monitor]) -> None:
     columns = load(JOB + "columns: {label: left, prediction: prediction_score, ignored: [age]}\n").columns
     assert (columns.label, columns.prediction, columns.event_time) == ("left", "prediction_score", "event_time")
-    assert columns.ignored == ("role", "error", "request_rows", "age")
+    assert columns.ignored == ("role", "error", "request_rows", "failed_inputs", "age")
     assert load(JOB + "columns: {features: [age, role]}\n").columns.features == ("age", "role")
     with pytest.raises(ConfigError, match=r"churn\.yaml:7: column 'age' is ignored, and also named as label"):
         load(JOB + "columns: {label: age, ignored: [age]}\n")

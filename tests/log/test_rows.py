@@ -33,6 +33,16 @@ def logged(folder: Path, *requests: tuple[Any, Any], **options: Any) -> pa.Table
     return rows_in(folder).sort_by("row_id")
 
 
+def test_inputs_that_were_refused_change_nobodys_column(tmp_path: Path) -> None:
+    with opened(tmp_path, drop=["city"]) as log:
+        log.write(version="3", inputs=[{"age": 41, "city": "Bonn"}], outputs=[0], request_id="a")
+        log.write(version="3", inputs=[{"age": "none", "city": "Bonn"}], request_id="b", status=400, error="no number")
+    rows = rows_in(tmp_path).sort_by("row_id")
+    assert rows["age"].type == pa.int64()
+    assert rows["age"].to_pylist() == [41, None]
+    assert rows["failed_inputs"].to_pylist() == [None, '{"age": "none"}']
+
+
 def test_a_row_says_all_of_its_request(tmp_path: Path) -> None:
     with opened(tmp_path) as log:
         log.write(
@@ -57,6 +67,7 @@ def test_a_row_says_all_of_its_request(tmp_path: Path) -> None:
         "error": "",
         "latency_ms": 12.5,
         "request_rows": 2,
+        "failed_inputs": None,
         "age": 35,
         "city": "Zürich 🙂",
         "prediction": 0.75,

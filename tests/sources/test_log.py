@@ -32,6 +32,7 @@ def store(folder: Path, number: int, start: dt.datetime, rows: int, role: str = 
         "error": [""] * rows,
         "latency_ms": [1.0] * rows,
         "request_rows": [1] * rows,
+        "failed_inputs": [None] * rows,
     }
     table = pa.table({**given, "x": list(range(rows)), **columns}).cast(
         pa.schema([*COLUMNS, ("x", pa.int64()), *((name, pa.array(values).type) for name, values in columns.items())])
@@ -101,7 +102,7 @@ def test_columns_come_and_go_from_file_to_file(tmp_path: Path) -> None:
     store(tmp_path, 3, NOON, 2, name=["Ann", "Bob"])
     batches = list(source(tmp_path).fetch(None))
     assert {str(batch.schema.field("age").type) for batch in batches if "age" in batch.schema.names} == {"double"}
-    assert [batch.num_columns for batch in batches] == [11, 11, 11]
+    assert [batch.num_columns for batch in batches] == [12, 12, 12]
 
 
 def test_a_folder_without_a_log_is_one_sentence(tmp_path: Path) -> None:
