@@ -23,8 +23,11 @@ def test_the_readmes_own_server_says_its_version_reloads_and_logs(
     shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONTROLPLANE_SERVING_SECRET", "s3cret")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", shelf.uri)
-    monkeypatch.setenv("MLFLOW_REGISTRY_URI", shelf.uri)
+    import mlflow
+
+    # As if MLFLOW_TRACKING_URI had said so before MLflow was first asked in this process.
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", shelf.uri)
+    monkeypatch.setattr(mlflow.tracking._model_registry.utils, "_registry_uri", shelf.uri)
     (code,) = re.findall(r"```python\n(import os, time, uuid\n.*?)```", README.read_text(), re.DOTALL)
     shown = {"__name__": "readme"}
     shelf.release("1")
