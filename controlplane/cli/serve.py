@@ -83,7 +83,8 @@ def dashboard_environment(chosen: Settings) -> dict[str, str]:
     except ConfigError:
         # What is stored can be looked at where the job files are not.
         organization = ""
-    return os.environ | {
+    environment = {name: value for name, value in os.environ.items() if name != "CONTROLPLANE_DATABASE_URL_FILE"}
+    return environment | {
         "CONTROLPLANE_DATABASE_URL": chosen.database,
         "CONTROLPLANE_WORKSPACE": chosen.workspace,
         "CONTROLPLANE_ORGANIZATION": organization,

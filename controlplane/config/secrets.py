@@ -1,4 +1,4 @@
-"""Secrets stay in the environment: job files name them as `${VAR}`, and nothing here ever prints one."""
+"""Secrets stay in the environment, or in files it names: job files say `${VAR}`, and nothing here ever prints one."""
 
 from __future__ import annotations
 
@@ -50,11 +50,30 @@ def stray(text: str) -> str:
     return found[0] if found else ""
 
 
+def secret_in_file(name: str) -> str | None:
+    """The secret in the file that the variable `<name>_FILE` names, without the end of its last line; None without one.
+
+    So that a secret need not stand in a process's environment, where whatever it starts can read it. Raises
+    ConfigError that names the variable and the file, for one that cannot be read or holds nothing.
+    """
+    path = os.environ.get(f"{name}_FILE")
+    if not path:
+        return None
+    try:
+        secret = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        said = (error.strerror if isinstance(error, OSError) else "") or "it is no text in UTF-8"
+        raise ConfigError(f"{name}_FILE names {path!r}, which cannot be read: {said}") from None
+    if not secret.strip():
+        raise ConfigError(f"{name}_FILE names {path!r}, which is empty; it must hold the secret alone")
+    return secret
+
+
 def expand(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with each `${VAR}` replaced from the environment, at any depth.
+    """The options with each `${VAR}` replaced from the environment, or from the file `VAR_FILE` names, at any depth.
 
     Called only when a source or a notifier is constructed, so that no secret reaches the store. Raises ConfigError
-    that names a variable that is not set.
+    that names a variable that is not set, or a file that cannot be used.
     """
     return {key: _expand(value) for key, value in options.items()}
 
@@ -97,6 +116,7 @@ def _expand(value: Any) -> Any:
 
 
 def _lookup(found: re.Match[str]) -> str:
-    if found[1] not in os.environ:
+    value = os.environ[found[1]] if found[1] in os.environ else secret_in_file(found[1])
+    if value is None:
         raise ConfigError(f"the environment variable {found[1]} is not set")
-    return os.environ[found[1]]
+    return value

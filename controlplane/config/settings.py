@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +11,13 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, Validation
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from controlplane.config.report import say
+from controlplane.config.secrets import secret_in_file
 from controlplane.config.values import name_of
 from controlplane.errors import ConfigError, masked
 
 PREFIX = "CONTROLPLANE_"
+IN_FILES = ("database_url", "webhook_secret", "serving_secret", "log_key")
+"""The settings that may also stand in a file, which `CONTROLPLANE_<NAME>_FILE` names."""
 
 _QUIET = {
     "DO_NOT_TRACK": "true",
@@ -37,7 +40,7 @@ class Settings(BaseSettings):
 
     `home` is made absolute; `database_url` and `tracking_uri` are SQLite files in it unless given. The tracking and
     registry URIs follow MLflow's own variables where ours are not set. Values with credentials never show in the
-    repr. Raises ConfigError that names the variable.
+    repr, and secrets may stand in files (`IN_FILES`). Raises ConfigError that names the variable.
 
     >>> Settings(home=Path("/srv/cp"), database_url="postgresql://ann:s3cret@db/prod").database
     'postgresql://ann:s3cret@db/prod'
@@ -69,6 +72,7 @@ class Settings(BaseSettings):
     log_key: SecretStr | None = Field(default=None, repr=False)
 
     def __init__(self, **values: Any) -> None:
+        values = {**_read_files(values), **values}
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -118,3 +122,15 @@ class Settings(BaseSettings):
         for name, value in super().__repr_args__():
             shown = value.get_secret_value() if isinstance(value, SecretStr) else value
             yield name, masked(shown) if isinstance(shown, str) else shown
+
+
+def _read_files(given: Container[str]) -> dict[str, str]:
+    found = {}
+    for name in (name for name in IN_FILES if name not in given):
+        variable = PREFIX + name.upper()
+        secret = secret_in_file(variable)
+        if secret is not None and os.environ.get(variable):
+            raise ConfigError(f"{variable} and {variable}_FILE are both set; set one of them")
+        if secret is not None:
+            found[name] = secret
+    return found

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from controlplane.config import Settings, silence_telemetry
+from controlplane.config.secrets import resolve_options
+from controlplane.config.settings import IN_FILES
 from controlplane.errors import ConfigError, masked
 
 
@@ -94,6 +96,53 @@ def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(settings) + str(settings)
     assert "postgresql://***@db/prod?***" in repr(settings)
     assert settings.database == "postgresql://ann:hunter2@db/prod?password=hunter2"
+
+
+@pytest.mark.parametrize("name", IN_FILES)
+def test_a_secret_may_stand_in_a_file(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2 \n")
+    monkeypatch.setenv(f"CONTROLPLANE_{name.upper()}_FILE", str(tmp_path / "secret"))
+    settings = Settings()
+    assert getattr(settings, name).get_secret_value() == "hunter2 "
+    monkeypatch.setenv(f"CONTROLPLANE_{name.upper()}", "hunter3")
+    with pytest.raises(ConfigError) as caught:
+        Settings()
+    variable = f"CONTROLPLANE_{name.upper()}"
+    assert str(caught.value) == f"{variable} and {variable}_FILE are both set; set one of them"
+    assert getattr(Settings(**{name: "argument"}), name).get_secret_value() == "argument"
+
+
+def test_every_secret_may_stand_in_a_file() -> None:
+    assert {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)} == set(
+        IN_FILES
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "which cannot be read: No such file or directory"),
+        (b"\n", "which is empty; it must hold the secret alone"),
+        (b"\xff", "which cannot be read: it is no text in UTF-8"),
+    ],
+)
+def test_a_file_without_a_secret_names_its_variable(
+    content: bytes | None, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    monkeypatch.setenv("CONTROLPLANE_LOG_KEY_FILE", str(tmp_path / "secret"))
+    with pytest.raises(ConfigError) as caught:
+        Settings()
+    assert str(caught.value) == f"CONTROLPLANE_LOG_KEY_FILE names '{tmp_path}/secret', {said}"
+
+
+def test_what_a_job_names_may_stand_in_a_file_as_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2\n")
+    monkeypatch.setenv("WAREHOUSE_URL_FILE", str(tmp_path / "secret"))
+    assert resolve_options({"url": "${WAREHOUSE_URL}"}, tmp_path) == {"url": "hunter2"}
+    monkeypatch.setenv("WAREHOUSE_URL", "hunter3")
+    assert resolve_options({"url": "${WAREHOUSE_URL}"}, tmp_path) == {"url": "hunter3"}
 
 
 def test_masking_covers_passwords_that_hold_signs_of_a_url() -> None:

@@ -8,6 +8,7 @@ import typer.main
 
 from controlplane.cli.main import app
 from controlplane.config import Settings, load_jobs
+from controlplane.config.settings import IN_FILES
 from controlplane.ports import CHECKS, NOTIFIERS, SOURCES, load
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +51,10 @@ def test_every_command_line_in_the_text_starts_with_a_real_command() -> None:
 
 def test_every_setting_is_listed_and_every_listed_one_exists() -> None:
     assert set(rows("variable")) == {f"CONTROLPLANE_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_the_settings_that_may_stand_in_a_file_are_named_and_no_others() -> None:
+    assert set(re.findall(r"CONTROLPLANE_(\w+)_FILE\b", README)) == {name.upper() for name in IN_FILES}
 
 
 def test_the_job_in_the_text_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
