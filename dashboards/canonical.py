@@ -54,7 +54,7 @@ def read_monitor(text: str) -> Monitor:
             "labels": _source(data["labels"]),
             "late_labels": _late(data["late_labels"]),
             "budget": _budget(data["budget"]),
-            "columns": Columns(**data["columns"] | {"features": tuple(data["columns"]["features"])}),
+            "columns": Columns(**{key: _tupled(value) for key, value in data["columns"].items()}),
             "schedule": Schedule(
                 cron=schedule["cron"],
                 window=timedelta(seconds=schedule["window"]),
@@ -97,6 +97,10 @@ def _guards(data: dict[str, Any]) -> Guards:
 
 def _serving(data: dict[str, Any] | None) -> Serving | None:
     return None if data is None else Serving(**data | {"within": timedelta(seconds=data["within"])})
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _source(data: dict[str, Any] | None) -> SourceSpec | None:

@@ -38,7 +38,7 @@ def test_what_a_log_holds_is_shown(log: Path, capsys: pytest.CaptureFixture[str]
     assert (said["dropped"], len(said["unreadable"])) == (0, 1)
     assert said["first"] < said["last"]
     assert call("log", "show", str(log)) == 0
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
     assert "6 rows, from " in shown
     assert "4 files of 3 streams in 2 hours" in shown
     assert "cannot be read" in shown
