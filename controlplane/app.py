@@ -82,23 +82,12 @@ def open_app(
             stopping=stopping,
             now=now,
             fleet=jobs.fleet,
-            serving_secret=_serving_secret(settings, jobs),
+            serving_secret=None if settings.serving_secret is None else settings.serving_secret.get_secret_value(),
         )
         try:
             yield context, problems
         finally:
             store.close()
-
-
-def _serving_secret(settings: Settings, jobs: Jobs) -> str | None:
-    secret = settings.serving_secret
-    told = [one.name for one in jobs.monitors if one.serving is not None and one.serving.reload is not None]
-    if told and secret is None:
-        raise ConfigError(
-            f"the job {told[0]} has a serving.reload, which is signed; set CONTROLPLANE_SERVING_SECRET to what its "
-            "server knows"
-        )
-    return None if secret is None else secret.get_secret_value()
 
 
 def _preload(jobs: Jobs, warm: bool) -> tuple[str, ...]:

@@ -122,7 +122,10 @@ def write_once(
 
 def _have_served(context: Context, monitor: Monitor, model: ModelRef, version: str) -> None:
     """Tell what serves the model that its alias moved; one that does not hear finds out by itself, and is probed."""
-    if monitor.serving is None or monitor.serving.reload is None or context.serving_secret is None:
+    if monitor.serving is None or monitor.serving.reload is None:
+        return
+    if context.serving_secret is None:
+        _log.warning("%s: serving.reload is not told of the move: set CONTROLPLANE_SERVING_SECRET", monitor.name)
         return
     told = {"model": model.name, "alias": model.alias, "version": version}
     try:

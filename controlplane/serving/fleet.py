@@ -235,9 +235,10 @@ class Fleet:
         """Wait for a worker to say something or to end, or for the next look."""
         pipes = {hand.pipe: hand for hand in self._hands.values()}
         sentinels = {hand.process.sentinel: hand for hand in self._hands.values()}
-        waits = [self._next_look, *(trouble.again for trouble in self._trouble.values())]
-        waits += [time.monotonic() + 1.0] if len(self._hands) < self._plan.workers else []
-        for ready in connection.wait([*pipes, *sentinels, self._woken], max(0.0, min(waits) - time.monotonic())):
+        now = time.monotonic()
+        waits = [self._next_look, *(trouble.again for trouble in self._trouble.values() if trouble.again > now)]
+        waits += [now + 1.0] if len(self._hands) < self._plan.workers else []
+        for ready in connection.wait([*pipes, *sentinels, self._woken], max(0.0, min(waits) - now)):
             if ready in pipes:
                 self._listen(pipes[ready])
             elif ready in sentinels:

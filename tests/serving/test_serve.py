@@ -48,6 +48,13 @@ def test_all_workers_switch_when_the_alias_moves_and_no_request_is_lost(shelf: S
     assert {(version, said) for _, version, said in answers} == {("1", 1), ("2", 0)}
 
 
+def test_an_alias_that_is_moved_to_and_fro_ends_where_it_was_left(shelf: Shelf, server: Server) -> None:
+    for version in ("2", "1", "3", "2", "4", "1", "2"):
+        shelf.release(version)
+    said = server.until(lambda said: said["wanted"] == said["version"] == "2")
+    assert set(said["workers"].values()) == {"2"} and not said["why"]
+
+
 @pytest.mark.parametrize(
     ("version", "said"),
     [("3", "this version needs a library that is not here"), ("4", "version 4 could not answer a recent request")],
