@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 from controlplane import ports
@@ -75,7 +76,7 @@ def open_app(
             workers=workers,
             home=settings.home,
             monitors={monitor.name: monitor for monitor in jobs.monitors},
-            open_source=_source_opener(jobs),
+            open_source=_source_opener(settings, jobs),
             open_notifier=_notifier_opener(jobs),
             lease=timedelta(seconds=settings.lease_seconds),
             observe=observe,
@@ -97,10 +98,13 @@ def _preload(jobs: Jobs, warm: bool) -> tuple[str, ...]:
     return (_MEASURING, _OPENING_MODELS) if warm and opens_models else (_MEASURING,)
 
 
-def _source_opener(jobs: Jobs) -> Callable[[Monitor, SourceSpec], Source]:
+def _source_opener(settings: Settings, jobs: Jobs) -> Callable[[Monitor, SourceSpec], Source]:
     def open_source(monitor: Monitor, spec: SourceSpec) -> Source:
-        params = make_params("sources", spec.kind, resolve_options(spec.options, jobs.folder))
-        source: Source = ports.load("sources", spec.kind)(params, monitor.columns)
+        kind = ports.load("sources", spec.kind)
+        options = resolve_options(spec.options, jobs.folder)
+        if "tracking_uri" in {item.name for item in fields(kind.Params)}:
+            options.setdefault("tracking_uri", settings.tracking_uri)
+        source: Source = kind(make_params("sources", spec.kind, options), monitor.columns)
         return source
 
     return open_source

@@ -43,6 +43,7 @@ SOURCES = {
     "files": "controlplane.sources.files:Files",
     "log": "controlplane.sources.log:Log",
     "sql": "controlplane.sources.sql:Sql",
+    "traces": "controlplane.sources.traces:Traces",
 }
 NOTIFIERS = {
     "log": "controlplane.notifiers.log:Log",

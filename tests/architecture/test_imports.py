@@ -48,7 +48,10 @@ LIBRARIES = {
     "fsspec": ("sources", "log"),
     "httpx": ("notifiers", "probe"),
     "jinja2": ("rmf",),
-    "mlflow": ("registry", "models", "serving", "engine.followups", "demo", "drills.versions", "drills.faulty"),
+    "mlflow": (
+        *("registry", "models", "serving", "engine.followups", "sources.traces"),
+        *("demo", "drills.versions", "drills.faulty"),
+    ),
     "numpy": ("profiles", "ports", "checks", "models", "sources", "engine", "arrival", "demo", "drills", "log"),
     "pandas": ("comparison.result", "models", "engine.followups", "dashboards", "demo"),
     "prometheus_client": ("serving",),

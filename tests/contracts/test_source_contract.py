@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from tracing import tracking_store, write_traces  # beside this file
 
 from controlplane import ports
 from controlplane.domain.monitor import Columns, Window
@@ -63,18 +64,35 @@ def log(folder: Path, rows: pa.Table) -> dict[str, Any]:
     return {"path": str(folder / "log")}
 
 
+def traces(folder: Path, rows: pa.Table) -> dict[str, Any]:
+    """Every row a trace that began at its time; its other columns are what was asked."""
+    uri = tracking_store(folder)
+    times = rows["at"].to_pylist() if pa.types.is_timestamp(rows["at"].type) else [WINDOW.start] * len(rows)
+    asked = [{name: value for name, value in row.items() if name != "at"} for row in rows.to_pylist()]
+    write_traces(uri, zip(times, asked, strict=True))
+    return {"experiment": "live", "tracking_uri": uri, "page": 100}
+
+
 def wipe(folder: Path) -> None:
     for file in folder.iterdir():
         shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 
-MAKERS: list[tuple[str, Maker]] = [("files", parquet), ("files", comma), ("log", log), ("sql", table), ("sql", query)]
+MAKERS: list[tuple[str, Maker]] = [
+    *(("files", parquet), ("files", comma), ("log", log), ("sql", table), ("sql", query), ("traces", traces)),
+]
+OWN_NAMES = {"traces": "event_time"}
+"""The event time column of sources that name it themselves."""
 every_source = pytest.mark.parametrize(("name", "make"), MAKERS, ids=lambda value: getattr(value, "__name__", value))
 
 
-def source(name: str, options: dict[str, Any], event_time: str = "at") -> Any:
+def source(name: str, options: dict[str, Any], event_time: str = "") -> Any:
     kind = ports.load("sources", name)
-    return kind(kind.Params(**options), Columns(event_time))
+    return kind(kind.Params(**options), Columns(event_time or at(name)))
+
+
+def at(name: str) -> str:
+    return OWN_NAMES.get(name, "at")
 
 
 def rows_at(moments: list[datetime]) -> pa.Table:
@@ -94,7 +112,7 @@ def test_every_built_in_source_is_held_to_the_contract() -> None:
 @every_source
 def test_the_edges_of_a_window_are_half_open_to_the_microsecond(name: str, make: Maker, tmp_path: Path) -> None:
     rows = read(source(name, make(tmp_path, rows_at(EDGES))).fetch(WINDOW))
-    assert rows["at"].to_pylist() == EDGES[1:4]
+    assert rows[at(name)].to_pylist() == EDGES[1:4]
     assert rows["x"].to_pylist() == [1.5, 2.5, 3.5]
 
 
@@ -115,7 +133,7 @@ def test_the_same_window_gives_the_same_rows_twice(name: str, make: Maker, tmp_p
 
 @every_source
 def test_no_window_gives_every_row(name: str, make: Maker, tmp_path: Path) -> None:
-    assert read(source(name, make(tmp_path, rows_at(EDGES))).fetch(None))["at"].to_pylist() == EDGES
+    assert read(source(name, make(tmp_path, rows_at(EDGES))).fetch(None))[at(name)].to_pylist() == EDGES
 
 
 @every_source
@@ -146,7 +164,7 @@ def test_rows_that_came_since_are_counted_by_the_same_source(name: str, make: Ma
 @every_source
 def test_event_time_arrives_as_microseconds_in_utc(name: str, make: Maker, tmp_path: Path) -> None:
     for batch in source(name, make(tmp_path, rows_at(EDGES))).fetch(WINDOW):
-        assert batch.schema.field("at").type == pa.timestamp("us", "UTC")
+        assert batch.schema.field(at(name)).type == pa.timestamp("us", "UTC")
         assert batch.num_rows > 0
 
 
@@ -168,7 +186,7 @@ def test_an_event_time_column_that_is_gone_is_one_sentence_naming_it(name: str, 
 
 @every_source
 def test_numbers_are_never_read_as_an_event_time(name: str, make: Maker, tmp_path: Path) -> None:
-    made = source(name, make(tmp_path, pa.table({"at": [1_774_742_400, 1_774_742_401]})))
+    made = source(name, make(tmp_path, pa.table({"at": [1_774_742_400, 1_774_742_401]})), event_time="at")
     try:
         assert list(made.fetch(None)) == []  # a query's own WHERE may leave them out
     except SourceError as error:
