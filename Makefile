@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help demo test lint bench bench-drift bench-performance bench-rollback clean
+.PHONY: help demo test lint bench bench-drift bench-performance bench-rollback bench-serve clean
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1  \2/p' Makefile
@@ -30,6 +30,9 @@ bench-performance: .venv/dev.installed .venv-peers/installed  ## attribution, la
 
 bench-rollback: .venv/all.installed .venv/dev.installed  ## an action explored whole, real kills, decisions, the chain, latency
 	for bench in life kills decisions chain latency; do $(BIN)/python tests/benchmarks/rollback/$$bench.py --json build/bench-rollback/$$bench.json; done
+
+bench-serve: .venv/all.installed .venv/dev.installed  ## a server beside MLflow's, swaps under load, a log in trouble
+	for bench in beside_mlflow swap trouble; do $(BIN)/python tests/benchmarks/serving/$$bench.py --json build/bench-serve/$$bench.json; done
 
 clean:  ## remove what was installed and built here
 	rm -rf .venv .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
