@@ -5,13 +5,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: help demo test lint bench bench-drift bench-performance bench-rollback bench-serve clean
+.PHONY: help demo demo-rollback test lint bench bench-drift bench-performance bench-rollback bench-serve clean
 
 help:  ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1  \2/p' Makefile
 
 demo: .venv/all.installed  ## watch real models, catch a bad version, roll it back, and say where to look
 	$(BIN)/controlplane demo
+
+demo-rollback: .venv/all.installed  ## a worse version takes the alias under load: how long until all traffic is good, with a picture
+	$(BIN)/controlplane demo --live
 
 test: lint .venv/browser.found  ## lint, type check, and run every test and doctest
 	$(BIN)/pytest -n 2 --dist loadfile

@@ -148,7 +148,7 @@ class Workers:
         atexit.unregister(self.stop)
 
     def _start(self) -> None:
-        os.environ.update(QUIET)
+        os.environ.update({"OMP_WAIT_POLICY": "passive"} | os.environ | QUIET)
         # multiprocessing waits at exit for children that are not daemons, and a daemon may not have children itself.
         atexit.register(self.stop)
         for number in range(self._processes):

@@ -92,15 +92,33 @@ def dashboard_environment(chosen: Settings) -> dict[str, str]:
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="The demo's own folder; made anew each time.")] = Path("demo-output"),
+    folder: Annotated[
+        Path | None, typer.Argument(help="The demo's own folder, made anew each time.", show_default="demo-output")
+    ] = None,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="One rollback under load instead, live, in about 3 minutes."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """See the whole product at work on real data: drift, a regression rolled back, an attackable version caught."""
-    from controlplane.demo.story import run_demo
+    """See the whole product at work on real data: drift, a regression rolled back, an attackable version caught.
 
-    told = run_demo(folder, _call, console(stderr=as_json))
+    With --live (folder demo-rollback-output): a server under load, a worse version that takes the alias, and how long
+    until all traffic is on the good one again; exit code 1 where a request failed or that took more than 10 s.
+    """
+    screen = console(stderr=as_json)
+    if live:
+        from controlplane.demo.live import run_live
+
+        told = run_live(folder or Path("demo-rollback-output"), _call, screen)
+    else:
+        from controlplane.demo.story import run_demo
+
+        told = run_demo(folder or Path("demo-output"), _call, screen)
     if as_json:
         print_json(told)
+    if told.get("broken"):
+        raise typer.Exit(1)
 
 
 def _call(*argv: str) -> tuple[int, Any]:

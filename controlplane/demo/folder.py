@@ -15,7 +15,7 @@ from controlplane.domain.monitor import iso
 from controlplane.errors import ConfigError
 
 MARKER = ".controlplane-demo"
-_OURS = ("data", "home", "jobs", "artifacts", "report.html")
+_OURS = ("data", "home", "jobs", "artifacts", "report.html", "demo-rollback.png", "demo-rollback.html")
 _SAID = f"controlplane demo made this folder. The next demo here replaces {', '.join(_OURS)}.\n"
 
 

@@ -14,7 +14,7 @@ from controlplane.engine.look import see
 from controlplane.engine.run import Run, run_again, run_window
 from controlplane.engine.schedule import due, next_due
 from controlplane.errors import ControlPlaneError, LeaseLost, RegistryError
-from controlplane.store import runs
+from controlplane.store import records, runs
 
 _log = logging.getLogger(__name__)
 _PATIENCE = 1.0
@@ -81,7 +81,8 @@ def tick(context: Context) -> list[Run]:
 def _poll(context: Context, ran: set[str]) -> None:
     """Note who holds the aliases that no window of this tick asked for: a registry keeps no history of its own.
 
-    A registry that is away is asked once a tick: whoever needs it says so, and nothing waits for it here.
+    A version that took an alias over is made ready for at once: its first window, maybe a bad one, then waits for
+    nothing. A registry that is away is asked once a tick: whoever needs it says so, and nothing waits for it here.
     """
     seen = {context.registry.key(context.monitors[name].model) for name in ran}
     for _, monitor in sorted(context.monitors.items()):
@@ -91,11 +92,23 @@ def _poll(context: Context, ran: set[str]) -> None:
         seen.add(key)
         asked = time.monotonic()
         try:
-            see(context, monitor)
+            taken_over = _taken_over(context, monitor)
         except RegistryError as error:
             _log.debug("%s: %s", monitor.name, error)
             if time.monotonic() - asked > _PATIENCE:
                 return
+            continue
+        if taken_over:
+            for _, other in sorted(context.monitors.items()):
+                if context.registry.key(other.model) == key:
+                    prepare(context, other)
+
+
+def _taken_over(context: Context, monitor: Monitor) -> bool:
+    """Look who holds the alias: whether it is another version than at the last look."""
+    with context.store.begin() as session:
+        known = len(records.holdings(session, context.workspace, context.registry.key(monitor.model)))
+    return see(context, monitor)[1] >= known > 0
 
 
 def run_next(context: Context, monitor: Monitor) -> Run | None:

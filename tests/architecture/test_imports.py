@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "comparison": {"sources"} | BELOW,
     "arrival": {"domain"},
     "serving": {"log", "registry", "store"} | BELOW,
-    "demo": {"app", "arrival", "domain", "errors"},
+    "demo": {"app", "arrival", "profiles", "domain", "errors"},
     "drills": {"app", "arrival", "config", "engine"} | SIBLINGS | BELOW,
     "cli": {"app", "config", "demo", "drills", "engine", "serving", "log", "store", "rmf", "ports", "domain", "errors"},
     "__main__": {"cli"},
@@ -48,6 +48,7 @@ LIBRARIES = {
     "fsspec": ("sources", "log"),
     "httpx": ("notifiers", "probe"),
     "jinja2": ("rmf",),
+    "matplotlib": ("demo.picture",),
     "mlflow": (
         *("registry", "models", "serving", "engine.followups", "sources.traces"),
         *("demo", "drills.versions", "drills.faulty"),

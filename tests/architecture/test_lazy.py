@@ -10,6 +10,7 @@ HEAVY = {
     "altair",
     "art",
     "evidently",
+    "matplotlib",
     "mlflow",
     "pandas",
     "scipy",
