@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from world import T0, World
 
 from controlplane.cli.main import call
-from controlplane.engine import cycle, register
+from controlplane.engine import cycle, references, register
 from controlplane.engine.context import Context
 from controlplane.store import Store, actions, intents
 from controlplane.store.history import Tenure, history_of
@@ -82,6 +82,19 @@ def test_a_move_by_somebody_else_is_noted_at_the_next_tick_though_no_window_is_d
     assert [first.holding.version, second.holding.version, third.holding.version] == ["1", "2", "1"]
     assert (second.unsure_since, second.holding.since) == (T0 + 60 * MINUTE, T0 + 61 * MINUTE)
     assert [one.moved_by for one in (first, second, third)] == ["", "somebody else", "somebody else"]
+
+
+def test_a_version_that_takes_the_alias_over_has_its_reference_before_its_first_window_is_due(world: World) -> None:
+    with world.open() as context:
+        register.register(context)
+        world.publish(0, "1")
+        cycle.tick(context)
+        monitor = context.monitors["scorer"]
+        assert references.find(context, monitor, "2") is None
+        world.clock += MINUTE
+        world.release("2")
+        assert cycle.tick(context) == []
+        assert references.find(context, monitor, "2") is not None
 
 
 def test_an_alias_that_two_monitors_watch_is_asked_for_once_a_tick(world: World) -> None:
