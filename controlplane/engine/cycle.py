@@ -98,10 +98,14 @@ def _poll(context: Context, ran: set[str]) -> None:
             if time.monotonic() - asked > _PATIENCE:
                 return
             continue
-        if taken_over:
-            for _, other in sorted(context.monitors.items()):
-                if context.registry.key(other.model) == key:
-                    prepare(context, other)
+        for name, other in sorted(context.monitors.items()) if taken_over else ():
+            if context.registry.key(other.model) != key:
+                continue
+            try:
+                prepare(context, other)
+            except Exception as error:
+                # It is prepared again with its next window; the others go on.
+                _log.error("%s: %s", name, error, exc_info=not isinstance(error, ControlPlaneError))
 
 
 def _taken_over(context: Context, monitor: Monitor) -> bool:
