@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 import subprocess
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +19,18 @@ from sqlalchemy import make_url
 
 from controlplane.store import Store
 from controlplane.store.rows import Row
+
+WARM = ["__main__", "controlplane.workers", "controlplane.engine.references", "controlplane.models.warm"]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have one warm fork server for all tests of this process.
+
+    Python starts it with what the first of them asks for, and where that is little each later worker imports the rest.
+    """
+    if {"engine", "drills"} & {item.path.parent.name for item in session.items}:
+        multiprocessing.get_context("forkserver").set_forkserver_preload(WARM)
+        forkserver.ensure_running()
 
 
 class Postgres:
