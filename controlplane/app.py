@@ -17,6 +17,7 @@ from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.workers import Workers
 
+# What is measured of windows is imported by what measures references, so that this is all a worker is asked to do.
 _MEASURING, _OPENING_MODELS = "controlplane.engine.references", "controlplane.models.warm"
 
 

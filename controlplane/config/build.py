@@ -61,7 +61,7 @@ def to_monitor(form: JobForm, data: Mapping[str, Any], name: str, workspace: str
         reaction=form.reaction,
         rollback_targets=tuple(form.rollback_targets),
         guards=_guards(form.guards),
-        serving=(Serving(form.serving.url, form.serving.within, form.serving.reload) if form.serving else None),
+        serving=Serving(form.serving.url, form.serving.within, form.serving.reload) if form.serving else None,
         receivers=tuple(defaults.receivers if form.receivers is None else form.receivers),
         owner=form.owner or defaults.owner,
         risk_tier=form.risk_tier,

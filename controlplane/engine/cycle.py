@@ -50,6 +50,7 @@ def begin(context: Context) -> None:
 def tick(context: Context) -> list[Run]:
     """Do all that is due now: one window a monitor at a time, so that no monitor waits for another's backlog."""
     recorded: list[Run] = []
+    servers.watch(context)
     begin(context)
     waiting, ran = set(context.monitors), set()
     while waiting and not context.stopping():
@@ -73,8 +74,6 @@ def tick(context: Context) -> list[Run]:
                 recorded.append(run)
                 settle(context)
     _poll(context, ran)
-    servers.watch(context)
-    alerting.deliver(context)
     return recorded
 
 

@@ -100,13 +100,14 @@ def write_once(
         context.observe("write begun")
         try:
             step, gap = Step.DONE, context.registry.move(model, expected, to, last).gap_seconds
-            _have_served(context, monitor, model, to)
         except NotWritten:
             with context.store.begin() as session:
                 actions.step_action(session, row, state, release=False, write_begun_at=None)
             raise
         except AliasMoved as error:
             step, holder = Step.SUPERSEDED, error.found
+        else:
+            _have_served(context, monitor, model, to)
     with context.store.begin() as session:
         if step is Step.WAIT:
             actions.step_action(session, row, state)

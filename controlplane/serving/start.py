@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import shutil
 import socket
@@ -18,7 +17,6 @@ from controlplane.serving.cache import Cache
 from controlplane.serving.fleet import Fleet, Following
 from controlplane.serving.plan import Plan, Role
 
-_log = logging.getLogger(__name__)
 _BACKLOG = 2048
 _SHARED = (
     "mlflow.pyfunc",

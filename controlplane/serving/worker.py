@@ -106,7 +106,7 @@ class Worker:
 
 
 def run(plan: Plan, pipe: Connection, listener: socket, others: Sequence[Connection]) -> None:
-    """The whole life of a worker process, until it is told to end (SIGTERM, or the fleet's end of the pipe closed).
+    """The whole life of a worker process, until the fleet's end of the pipe is closed, or SIGTERM while it answers.
 
     `others` are the fleet's own ends of pipes, which a fork inherits: held here, a fleet that is gone would go unseen.
     """

@@ -46,7 +46,7 @@ class Log:
     class Params:
         """Which log: `path` is the folder or fsspec URL that was given to `InferenceLog`.
 
-        `roles` gives rows of these roles alone, such as `champion`, `canary` or `shadow` (empty: every row); `read`
+        `roles` gives rows of these roles alone, such as `live`, `canary` or `shadow` (empty: every row); `read`
         reads only those columns and the event time (empty: all of them); `storage_options` go to the fsspec file
         system and are never shown.
         """

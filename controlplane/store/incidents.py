@@ -83,9 +83,7 @@ def store_transition(
     row = TransitionRow(
         id=new_id(),
         workspace=monitor.workspace,
-        key=natural_key(
-            transition.cause, transition.event, monitor.name, run_id, action_id, *([occasion] if occasion else [])
-        ),
+        key=natural_key(transition.cause, transition.event, monitor.name, run_id, action_id, occasion),
         incident_id=incident_id,
         run_id=run_id,
         action_id=action_id,
