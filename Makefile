@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
+# Every process compiles what it imports unless the first may keep it, and pip would compile what nobody imports.
+export PYTHONDONTWRITEBYTECODE :=
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
 .PHONY: help demo demo-rollback test lint bench bench-drift bench-performance bench-rollback bench-serve clean
@@ -49,7 +51,7 @@ clean:  ## remove what was installed and built here
 # One stamp a set of extras (all, dev), so that a second make installs nothing.
 .venv/%.installed: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing into .venv; the first time takes a few minutes"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt -e '.[$*]'
 	@touch $@
 
 # Evidently, NannyML and river want older libraries than ours.

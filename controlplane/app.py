@@ -50,13 +50,11 @@ def open_app(
     observe: Callable[[str], None] = lambda step: None,
     stopping: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    warm: bool = True,
     jobs: Jobs | None = None,
 ) -> Iterator[tuple[Context, tuple[Problem, ...]]]:
     """Wire everything for running monitors, and let go of it at the end.
 
     Monitors whose files are in order are wired; the problems of the others come beside, for the caller to show.
-    `warm` has the workers' server load what opens models of any flavour, which pays from the second model on.
     `jobs` stand in for those of the job folder: a drill watches a changed copy of one of them.
     """
     silence_telemetry()
@@ -70,7 +68,7 @@ def open_app(
             f"CONTROLPLANE_HOME is {settings.home}, which cannot be a folder here: {error.strerror}"
         ) from None
     store = open_store(settings)
-    with Workers(settings.workers, _preload(jobs, warm)) as workers:
+    with Workers(settings.workers, _preload(jobs)) as workers:
         context = Context(
             store=store,
             registry=open_registry(settings),
@@ -92,11 +90,16 @@ def open_app(
             store.close()
 
 
-def _preload(jobs: Jobs, warm: bool) -> tuple[str, ...]:
+def warm_up() -> None:
+    """Have the server of workers import all it may need, before there are monitors that say what they need."""
+    Workers(preload=(_MEASURING, _OPENING_MODELS)).warm_up()
+
+
+def _preload(jobs: Jobs) -> tuple[str, ...]:
     """What workers import before their first task; the libraries that open models only where a check opens one."""
     kinds = {check.kind for monitor in jobs.monitors for check in monitor.checks}
     opens_models = any(ports.Need.MODEL in ports.load("checks", kind).needs for kind in kinds)
-    return (_MEASURING, _OPENING_MODELS) if warm and opens_models else (_MEASURING,)
+    return (_MEASURING, _OPENING_MODELS) if opens_models else (_MEASURING,)
 
 
 def _source_opener(settings: Settings, jobs: Jobs) -> Callable[[Monitor, SourceSpec], Source]:

@@ -73,6 +73,7 @@ def backtest(
     chosen = settings()
     with open_app(chosen) as opened:
         context, watched = opened[0], pick(monitor, *opened)
+        context.workers.warm_up()
         if job is not None:
             watched = _changed(job, chosen, watched)
         watched = replace(watched, reaction=reaction or watched.reaction)

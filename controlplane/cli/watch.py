@@ -58,6 +58,7 @@ def build_reference(
 
     with progress(f"building the reference of {monitor}", as_json) as step, open_app(settings(), step) as opened:
         context, chosen = opened[0], pick(monitor, *opened)
+        context.workers.warm_up()
         row = references.build(context, chosen, version or see(context, chosen)[0])
     if as_json:
         print_json({"reference": row_of(row), "promise": json.loads(row.promise or "null")})
@@ -92,6 +93,7 @@ def run(
         raise ConfigError(str(error)) from None
     with progress(f"running {monitor}", as_json) as step, open_app(settings(), step) as opened:
         context, chosen = opened[0], pick(monitor, *opened)
+        context.workers.warm_up()
         if dry_run:
             verdict, findings = look_only(context, chosen, asked or cycle.newest_window(context, chosen))
             _show(chosen, str(asked or ""), verdict, findings, {}, as_json)
@@ -145,6 +147,7 @@ def scheduler(
         warn_of(problems)
         register.register(context)
         if not once:
+            context.workers.warm_up()
             woken = threading.Event()
             with _listening(chosen, woken):
                 scheduler.serve(context, every, stop, woken)

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from controlplane.app import warm_up
 from controlplane.demo import folder as place
 from controlplane.demo import telling
 from controlplane.demo.release import ALIAS, open_registry
@@ -58,6 +59,7 @@ def run_demo(folder: Path, call: Call, console: Console) -> dict[str, Any]:
     place.prepare(folder)
     told = Told()
     started = time.perf_counter()
+    warm_up()
     with place.environment(place.settings(folder)), telling.steps(console) as step:
         uri = open_registry(folder)
         laid_out: list[tuple[Service, list[Hour]]] = []

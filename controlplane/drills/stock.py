@@ -135,6 +135,7 @@ def open_home(
         lease_seconds=settings.lease_seconds,
     )
     with open_app(own, observe, now=now, jobs=replace(jobs, monitors=(watched,))) as (context, _):
+        context.workers.warm_up()
         yield context
 
 

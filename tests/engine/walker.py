@@ -18,7 +18,7 @@ def main(deadly_step: str, now: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     at = datetime.fromisoformat(now)
-    with open_app(Settings(), observe, now=lambda: at, warm=False) as (context, problems):
+    with open_app(Settings(), observe, now=lambda: at) as (context, problems):
         assert not problems, problems
         register.register(context)
         cycle.tick(context)

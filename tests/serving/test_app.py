@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,7 +60,7 @@ def loaded(shelf: Shelf) -> dict[str, Loaded]:
 
 @pytest.fixture
 def worker(loaded: dict[str, Loaded], tmp_path: Path) -> Worker:
-    """A worker with version 1 in charge, a canary for a fifth of the requests, and a small limit of everything."""
+    """A worker with version 1 in charge, a canary for a fifth of the requests, and small limits of size."""
     plan = Plan(
         ModelRef("scorer", "champion"),
         "127.0.0.1",
@@ -67,18 +68,22 @@ def worker(loaded: dict[str, Loaded], tmp_path: Path) -> Worker:
         tmp_path,
         canary=Share("challenger", 0.2),
         shadow=Share("next", 0.5),
-        limits=Limits(body_bytes=10_000, read_seconds=0.2, answer_seconds=0.5, at_a_time=3, threads=2),
+        limits=Limits(body_bytes=10_000, at_a_time=3, threads=2),
     )
     made = Worker(plan, SimpleNamespace(send_bytes=lambda said: None), Kept())  # type: ignore[arg-type]
     made.slots = Slots({Role.LIVE: loaded["1"]})
     return made
 
 
-@pytest.fixture
-def http(worker: Worker) -> TestClient:
+def client(worker: Worker) -> TestClient:
     from controlplane.serving.app import make_app
 
     return TestClient(make_app(worker), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def http(worker: Worker) -> TestClient:
+    return client(worker)
 
 
 BODIES = {
@@ -216,10 +221,11 @@ def test_a_shadow_is_asked_its_share_and_heard_by_the_log_alone(
     assert {(row["version"], row["status"]) for row in rows} == {("4", 400)}
 
 
-def test_a_version_that_takes_too_long_is_a_504(http: TestClient, worker: Worker, loaded: dict[str, Loaded]) -> None:
+def test_a_version_that_takes_too_long_is_a_504(worker: Worker) -> None:
     slow = SimpleNamespace(version="1", answer=lambda request: time.sleep(0.8))
     worker.slots = Slots({Role.LIVE: slow})  # type: ignore[dict-item]
-    got = http.post("/invocations", content="{}", headers={"Content-Type": "application/json"})
+    worker.plan = replace(worker.plan, limits=Limits(answer_seconds=0.2))
+    got = client(worker).post("/invocations", content="{}", headers={"Content-Type": "application/json"})
     assert (got.status_code, got.json()["error_code"]) == (504, "DEADLINE_EXCEEDED")
 
 

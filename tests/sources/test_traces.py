@@ -232,7 +232,7 @@ def test_a_job_reads_the_installations_own_server_and_names_no_columns(traced: s
         "checks: [{check: serving, limits: {error_rate: {max: 0.1}}}]\n"
     )
     settings = Settings(home=tmp_path / "home", jobs=tmp_path, tracking_uri=traced)
-    with open_app(settings, warm=False) as (context, problems):
+    with open_app(settings) as (context, problems):
         assert problems == ()
         monitor = context.monitors["churn"]
         assert monitor.columns.features_of(["row_id", "age", "prediction", "failed_inputs"]) == ("age",)

@@ -10,35 +10,30 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import logging
 import multiprocessing
 import os
 import pickle
 import queue
-import resource
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
-from errno import ENOMEM
-from importlib import import_module
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import wait
 from typing import Any, Self
 
 from controlplane.errors import ControlPlaneError, NotEnoughData
+from controlplane.workers.child import Reply, sentence, work
 
-QUIET = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "HF_HUB_OFFLINE": "1"}
+_QUIET = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "HF_HUB_OFFLINE": "1"}
 
 _START_SECONDS, _CLOSE_SECONDS = 120.0, 2.0
 _TASKS_EACH = 200
-_SENTENCE, _AWAKE = 400, 0.5
+_AWAKE = 0.5
 _log = logging.getLogger(__name__)
 # multiprocessing reads a dead child's exit code from a pipe, once: two threads that look at a time lose it.
 _processes = threading.Lock()
@@ -102,6 +97,11 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def warm_up(self) -> None:
+        """Start the fork server now: what it imports takes as long as what the caller does before the first task."""
+        with contextlib.suppress(OSError):  # the first task says so
+            _start_server(self._preload)
+
     def submit(
         self, fn: Callable[..., Any], *args: Any, timeout: float = 300.0, memory: int | None = None
     ) -> Future[Result]:
@@ -148,7 +148,6 @@ class Workers:
         atexit.unregister(self.stop)
 
     def _start(self) -> None:
-        os.environ.update({"OMP_WAIT_POLICY": "passive"} | os.environ | QUIET)
         # multiprocessing waits at exit for children that are not daemons, and a daemon may not have children itself.
         atexit.register(self.stop)
         for number in range(self._processes):
@@ -157,10 +156,6 @@ class Workers:
             thread.start()
 
     def _serve(self) -> None:
-        # Ctrl-C is this process's business alone: the fork server, started from here, inherits the blocked signal.
-        # The tracker goes first because its start unblocks it again.
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         child: _Child | None = None
         while (job := self._jobs.get()) is not None:
             task, future = job
@@ -174,14 +169,14 @@ class Workers:
         try:
             request = pickle.dumps((task.fn, task.args, task.memory))
         except Exception as error:
-            return Result(error=f"cannot be sent to a worker: {_sentence(error)}"), child
+            return Result(error=f"cannot be sent to a worker: {sentence(error)}"), child
         if child is not None and child.spent:
             child.close()
             child = None
         try:
             child = child or _Child(self._preload)
         except (OSError, EOFError, _Ended) as error:
-            return Result(error=f"no worker process could be started: {_sentence(error)}"), None
+            return Result(error=f"no worker process could be started: {sentence(error)}"), None
         self._busy.add(child)
         started = time.monotonic()
         try:
@@ -193,14 +188,27 @@ class Workers:
                 if error.died and task.memory is not None:
                     why += f" (its memory limit was {task.memory} MiB)"
             else:
-                why = f"returned what cannot be read here: {_sentence(error)}"
+                why = f"returned what cannot be read here: {sentence(error)}"
             return Result(error=why, seconds=time.monotonic() - started), None
         finally:
             self._busy.discard(child)
         return result, child
 
 
-class _Ended(Exception):
+def _start_server(preload: tuple[str, ...]) -> None:
+    os.environ.update({"OMP_WAIT_POLICY": "passive"} | os.environ | _QUIET)
+    # Ctrl-C is this process's business alone: the server, started from here, inherits the blocked signal.
+    # The tracker goes first because its start unblocks it again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["__main__", __name__, *preload])
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Ended(ControlPlaneError):
     """A child that will not answer any more; `died` when that was its own doing."""
 
     def __init__(self, message: str, died: bool = False) -> None:
@@ -212,15 +220,15 @@ class _Child:
     """One warm process and the two pipes to it: one for tasks, and one whose closing end kills it."""
 
     def __init__(self, preload: tuple[str, ...]) -> None:
-        context: ForkServerContext = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", __name__, *preload])
+        _start_server(preload)
+        context = multiprocessing.get_context("forkserver")
         self._pipe, theirs = context.Pipe()
         self._tasks, self._gone = 0, False
         lifeline, self._lifeline = context.Pipe(duplex=False)
         loud = _log.isEnabledFor(logging.DEBUG)
         with _processes:
             self._process = context.Process(
-                target=_work, args=(theirs, lifeline, preload, dict(os.environ), loud), name="controlplane-worker"
+                target=work, args=(theirs, lifeline, preload, dict(os.environ), loud), name="controlplane-worker"
             )
             self._process.start()
         theirs.close()
@@ -245,7 +253,7 @@ class _Child:
         self._tasks += 1
         with contextlib.suppress(OSError):
             self._pipe.send_bytes(request)
-        reply: _Reply = pickle.loads(self._answer(limit))
+        reply: Reply = pickle.loads(self._answer(limit))
         if reply.trace:
             _log.debug("%s\n%s", reply.error, reply.trace)
         if reply.spent:
@@ -296,105 +304,3 @@ class _Child:
                 self._process.close()
         self._pipe.close()
         self._lifeline.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """What a child sends back; `value` is pickled apart, so that a value nobody can read breaks nothing else."""
-
-    value: bytes | None = None
-    error: str = ""
-    blind: NotEnoughData | None = None
-    spent: bool = False
-    trace: str = ""
-
-
-def _work(
-    requests: Connection, lifeline: Connection, preload: tuple[str, ...], environment: dict[str, str], loud: bool
-) -> None:
-    """The life of a child: lead a process group, fall silent, import, then answer one request after the other."""
-    os.setsid()
-    _die_with(lifeline)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for target, source in ((0, nothing), (1, 2 if loud else nothing), (2, 2 if loud else nothing)):
-        os.dup2(source, target)
-    os.environ.update(environment)
-    for name in preload:
-        with contextlib.suppress(ImportError):
-            import_module(name)
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        requests.send_bytes(b"ready")
-        while True:
-            requests.send_bytes(pickle.dumps(_perform(requests.recv_bytes())))
-
-
-def _die_with(lifeline: Connection) -> None:
-    """Have the kernel kill this process group when the parent's end of `lifeline` closes, however the parent ended.
-
-    A thread that waits for the end of the pipe could not run while C code holds the interpreter, and PR_SET_PDEATHSIG
-    looks at the fork server, which outlives the parent for as long as one child does.
-    """
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
-    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-    if lifeline.poll():
-        os.killpg(0, signal.SIGKILL)
-
-
-def _perform(request: bytes) -> _Reply:
-    try:
-        fn, args, memory = pickle.loads(request)
-    except Exception as error:
-        return _Reply(error=f"cannot be loaded in a worker: {_sentence(error)}", trace=traceback.format_exc())
-    value, returned, body = None, False, b""
-    failure: BaseException | None = None
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    try:
-        if memory is not None:
-            limit = _address_space() + memory * 2**20
-            resource.setrlimit(
-                resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
-            )
-        value = fn(*args)
-        returned = True
-        body = pickle.dumps(value)
-    except BaseException as error:
-        failure = error
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    if failure is None:
-        return _Reply(body)
-    trace = "".join(traceback.format_exception(failure))
-    if isinstance(failure, NotEnoughData):
-        return _Reply(blind=NotEnoughData(str(failure), failure.n, failure.needed))
-    if memory is not None and _is_memory(failure):
-        # An import or an allocation cut short leaves halves behind: nothing else may run in this child.
-        return _Reply(error=f"needed more than its memory limit of {memory} MiB", spent=True, trace=trace)
-    if returned:
-        kind = type(value).__name__
-        return _Reply(error=f"returned a {kind} that cannot be sent back: {_sentence(failure)}", trace=trace)
-    return _Reply(error=_sentence(failure), trace=trace)
-
-
-def _address_space() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
-
-
-def _is_memory(error: BaseException) -> bool:
-    # Native libraries raise their own types: torch a RuntimeError, the loader of shared objects an ImportError.
-    refused = isinstance(error, OSError) and error.errno == ENOMEM
-    return refused or isinstance(error, MemoryError) or "allocate memory" in _sentence(error)
-
-
-def _sentence(error: BaseException) -> str:
-    """One line for any exception: the product's own errors speak for themselves, others are named."""
-    try:
-        text = " ".join(str(error).split())[:_SENTENCE]
-    except Exception:
-        text = ""
-    if isinstance(error, ControlPlaneError | _Ended) and text:
-        return text
-    return f"raised {type(error).__name__}" + (f": {text}" if text else "")
