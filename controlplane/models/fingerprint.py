@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import marshal
 from dataclasses import dataclass
+from importlib.util import MAGIC_NUMBER, cache_from_source, source_from_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from controlplane.models.registered import describe
 
 _WRITTEN_BY_DOWNLOADS = Path("registered_model_meta")
 _CHUNK = 1 << 20
+_HEADER = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +38,35 @@ def fingerprint(uri: str, version: str, tracking_uri: str, registry_uri: str | N
 
 
 def digest_of(folder: Path) -> str:
-    """SHA-256 over the paths and bytes of all files in a folder, in hexadecimal."""
+    """SHA-256 over the paths and bytes of all files in a folder, in hexadecimal.
+
+    What Python compiled of a source beside it is left out: whoever loads a model where it lies leaves that behind.
+    """
     whole = hashlib.sha256()
     files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
     files.pop(_WRITTEN_BY_DOWNLOADS, None)
     for place, path in sorted(files.items()):
+        if _is_compiled(path):
+            continue
         name = place.as_posix().encode()
         whole.update(len(name).to_bytes(8, "big") + name + path.stat().st_size.to_bytes(8, "big"))
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 whole.update(chunk)
     return whole.hexdigest()
+
+
+def _is_compiled(path: Path) -> bool:
+    """Whether a file is what Python made of the source beside it, or would not be read by this Python at all."""
+    try:
+        source = Path(source_from_cache(str(path)))
+        if not source.is_file() or cache_from_source(str(source)) != str(path):
+            return source.is_file()
+        held = path.read_bytes()
+        code = compile(source.read_bytes(), source, "exec", dont_inherit=True)
+        return held[:4] != MAGIC_NUMBER or marshal.loads(held[_HEADER:]) == code
+    except (ValueError, EOFError, TypeError, SyntaxError):
+        return False
 
 
 def _spelling(signature: Any) -> str:

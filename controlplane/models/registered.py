@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,8 @@ def open_model(uri: str, version: str, tracking_uri: str, registry_uri: str | No
     Call it in a worker: a model is somebody else's code, and loading one imports MLflow and what the model needs.
     `registry_uri` is given only where it is not `tracking_uri`.
     """
+    # Artefacts that lie on this machine are loaded where they are, and are not ours to write beside.
+    sys.dont_write_bytecode = True
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"

@@ -38,6 +38,7 @@ def fork(life: tuple[str, str], environment: dict[str, str], imported: int) -> i
         os.environ.update(environment)
         # The nursery's fork server serves its children too; Python would take it for dead, being no child of theirs.
         forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
+        forkserver.ensure_running = forkserver._forkserver.ensure_running
         known = set(sys.modules)
         walker.main(*life)
         os.write(imported, "".join(f"{name}\n" for name in sys.modules if name not in known).encode()[:PIPE])

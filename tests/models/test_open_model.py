@@ -1,5 +1,6 @@
 """Versions of a real MLflow registry, opened: every kind answers alike, and says in one sentence what it cannot."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,14 @@ def test_two_vector_columns_are_named(logged: Any, images: pa.Table) -> None:
 def test_a_version_is_loaded_once_a_process(logged: Any) -> None:
     assert logged.open("tumours") is logged.open("tumours")
     assert logged.open("digits", "1") is not logged.open("digits", "2")
+
+
+def test_opening_writes_nothing_beside_the_artefacts(logged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    open_model("models:/strange/1", "loaded anew", logged.tracking_uri)
+    artifacts = Path(logged.tracking_uri.removeprefix("sqlite:///")).parent / "artifacts"
+    assert list(artifacts.rglob("strange.py")) != []
+    assert list(artifacts.rglob("__pycache__")) == []
 
 
 def test_a_version_that_does_not_exist_is_one_sentence(logged: Any) -> None:
