@@ -18,6 +18,9 @@ demo: .venv/all.installed  ## watch real models, catch a bad version, roll it ba
 demo-rollback: .venv/all.installed  ## a worse version takes the alias under load: how long until all traffic is good, with a picture
 	$(BIN)/controlplane demo --live
 
+# One thread a process: those of OpenBLAS and OpenMP spin while they wait, for cores that the other process needs.
+test: export OMP_NUM_THREADS := 1
+test: export OPENBLAS_NUM_THREADS := 1
 test: lint .venv/browser.found  ## lint, type check, and run every test and doctest
 	$(BIN)/pytest -n 2 --dist loadfile
 

@@ -116,6 +116,10 @@ class Nursery:
         environment = world.environment() | {"BELL_URL": os.environ["BELL_URL"]}
         return self._ask({"live": [step, world.clock.isoformat()], "after": after, "environment": environment})
 
+    def run(self, command: Sequence[str], environment: dict[str, str], into: Path) -> int:
+        """Start `controlplane` with these arguments; its id. What it prints goes to `out` and `err` in a folder."""
+        return self._ask({"command": list(command), "environment": environment, "into": str(into)})
+
     def end(self, pid: int) -> int:
         """Wait for a scheduler's end; its exit code, negative for a signal."""
         return self._ask({"end": pid})

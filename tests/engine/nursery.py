@@ -1,8 +1,9 @@
 """A process that has everything imported and starts schedulers by forking, because each import costs seconds.
 
 It reads one JSON object a line: `{"live": [step, now], "after": seconds, "environment": {...}}` forks a scheduler that
-dies by SIGKILL at that step, or after so long, and answers with its process id; `{"end": pid}` waits for it and answers
-with its exit code, negative for a signal. What one imported until its natural end, the next ones find imported.
+dies by SIGKILL at that step, or after so long, and answers with its process id; `{"command": [...], "into": folder,
+"environment": {...}}` forks a command, whose output goes to files; `{"end": pid}` waits for either and answers with its
+exit code, negative for a signal. What one imported until its natural end, the next ones find imported.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from multiprocessing import forkserver
+from pathlib import Path
 from typing import Any
 
 import walker
+
+from controlplane.cli import main as cli
 
 FOR_EVER = 3600.0
 WARM = ["controlplane.workers", "controlplane.engine.references", "controlplane.models.warm"]
@@ -28,8 +34,17 @@ PIPE = 65_536
 """So many bytes a pipe holds without a reader."""
 
 
-def fork(life: tuple[str, str], environment: dict[str, str], imported: int) -> int:
-    """Start one scheduler, which writes the names of its modules to `imported` at its end; its process id."""
+def command(argv: list[str], into: Path) -> None:
+    """Be the command `controlplane`, as if started by a shell."""
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(into / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.argv = ["controlplane", *argv]
+    cli.main()
+
+
+def fork(do: Callable[[], None], environment: dict[str, str], imported: int) -> int:
+    """Start one process, which writes the names of its modules to `imported` at its end; its process id."""
     child = os.fork()
     if child:
         return child
@@ -40,9 +55,13 @@ def fork(life: tuple[str, str], environment: dict[str, str], imported: int) -> i
         forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
         forkserver.ensure_running = forkserver._forkserver.ensure_running
         known = set(sys.modules)
-        walker.main(*life)
+        try:
+            do()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        else:
+            code = 0
         os.write(imported, "".join(f"{name}\n" for name in sys.modules if name not in known).encode()[:PIPE])
-        code = 0
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -87,8 +106,10 @@ def main() -> None:
                 asked = said
             else:
                 learn(imported)
-                pid = fork(tuple(said["live"]), said["environment"], tell)
-                alive[pid] = time.monotonic() + (FOR_EVER if said["after"] is None else said["after"])
+                lives = partial(walker.main, *said["live"]) if "live" in said else None
+                do = lives or partial(command, said["command"], Path(said["into"]))
+                pid = fork(do, said["environment"], tell)
+                alive[pid] = time.monotonic() + (FOR_EVER if said.get("after") is None else said["after"])
                 print(pid, flush=True)  # noqa: T201
 
 

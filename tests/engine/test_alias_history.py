@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from bell import Bell
 from sqlalchemy import select, update
 from world import T0, World
 
@@ -67,6 +69,27 @@ def roll_back(world: World, context: Context) -> str:
     world.clock += MINUTE
     cycle.begin(context)
     return row.id
+
+
+@pytest.fixture(scope="module")
+def rolled_back(tmp_path_factory: pytest.TempPathFactory, registry_template: Path) -> World:
+    """A world where version 2 was rolled back, for tests that only ask."""
+    bell = Bell()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BELL_URL", bell.url)
+        made = World(tmp_path_factory.mktemp("rolled-back"), registry_template, reaction="propose")
+        with made.open() as context:
+            roll_back(made, context)
+    bell.close()
+    return made
+
+
+@pytest.fixture
+def settled(rolled_back: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """That world, its environment being this process's."""
+    for name, value in rolled_back.environment().items():
+        monkeypatch.setenv(name, value)
+    return rolled_back
 
 
 def test_a_move_by_somebody_else_is_noted_at_the_next_tick_though_no_window_is_due(world: World) -> None:
@@ -167,10 +190,8 @@ def test_history_says_who_held_the_alias_who_moved_it_and_on_what_evidence(
     ],
 )
 def test_history_at_a_moment_is_certain_or_says_between_what(
-    world: World, controlplane: Controlplane, at: str, version: str | None, said: str
+    settled: World, controlplane: Controlplane, at: str, version: str | None, said: str
 ) -> None:
-    with world.open() as context:
-        roll_back(world, context)
     code, out, _ = controlplane("history", "scorer", "--at", at)
     assert code == 0
     assert said in " ".join(out.split())
@@ -218,11 +239,8 @@ def test_an_audit_says_intact_and_after_one_edit_which_row_it_was(world: World, 
     ],
 )
 def test_bad_questions_about_the_past_are_one_sentence(
-    world: World, controlplane: Controlplane, argv: list[str], said: str
+    settled: World, controlplane: Controlplane, argv: list[str], said: str
 ) -> None:
-    with world.open() as context:
-        register.register(context)
-        cycle.tick(context)
     code, out, err = controlplane(*argv)
     assert (code, out) == (2, "")
     assert said in " ".join(err.split())

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from kills import Nursery
 from sqlalchemy import select
 from world import World
 
@@ -87,11 +88,48 @@ def started(world: World, *options: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def until(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+class Forked:
+    """A command that a nursery started, within milliseconds."""
+
+    def __init__(self, nursery: Nursery, world: World, *options: str) -> None:
+        self._nursery, self._into = nursery, world.home / f"said-{time.monotonic_ns()}"
+        self._into.mkdir()
+        self.pid = nursery.run(["scheduler", *options], environment(world), self._into)
+
+    def poll(self) -> str | None:
+        """What it said in error once it is gone."""
+        return None if Path(f"/proc/{self.pid}").exists() else (self._into / "err").read_text()
+
+    def end(self, number: signal.Signals | None = None) -> tuple[int, str, str]:
+        """Wait for its end, after a signal if one is given; its exit code and what it printed."""
+        if number is not None:
+            os.kill(self.pid, number)
+        return self._nursery.end(self.pid), *((self._into / name).read_text() for name in ("out", "err"))
+
+
+Fork = Callable[..., Forked]
+
+
+@pytest.fixture
+def fork(nursery: Nursery, world: World) -> Iterator[Fork]:
+    """Forks schedulers of this world, none of which outlives the test."""
+    made: list[Forked] = []
+
+    def start(*options: str) -> Forked:
+        made.append(Forked(nursery, world, *options))
+        return made[-1]
+
+    yield start
+    for each in made:
+        if each.poll() is None:
+            each.end(signal.SIGKILL)
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[str] | Forked | None = None) -> None:
     """Wait for a condition, while the process lives if one is given, for a minute at most."""
     deadline = time.monotonic() + 60
     while not condition():
-        assert process is None or process.poll() is None, process.communicate()[1]
+        assert process is None or process.poll() is None, process.poll()
         assert time.monotonic() < deadline, "it did not happen within a minute"
         time.sleep(0.02)
 
@@ -137,62 +175,59 @@ def test_a_stop_finishes_the_run_in_hand_and_leaves_nothing_behind(world: World,
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
 
 
-def test_a_tick_that_takes_longer_than_the_interval_is_only_late(world: World) -> None:
+def test_a_tick_that_takes_longer_than_the_interval_is_only_late(world: World, fork: Fork) -> None:
     world.publish(0, "1")
     world.publish(1, "1")
-    with started(world, "--every", "1") as process:
-        until((world.home / "begun").exists, process)
-        until(lambda: runs(world)[:2] == [("recorded", "PASS")] * 2, process)
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 0
+    process = fork("--every", "1")
+    until((world.home / "begun").exists, process)
+    until(lambda: runs(world)[:2] == [("recorded", "PASS")] * 2, process)
+    code, _, err = process.end(signal.SIGTERM)
+    assert code == 0
     said = [line.split(" ", 3)[3] for line in err.splitlines()]
     assert said[0] == "watching scorer; looking every 1 s"
     assert [line for line in said if "skipped" in line or "missed" in line] == []
     assert [line.split()[2] for line in said if line.startswith("scorer ")][:2] == ["PASS:", "PASS:"]
 
 
-def test_a_scheduler_that_was_killed_holds_nobody_back(world: World) -> None:
+def test_a_scheduler_that_was_killed_holds_nobody_back(world: World, fork: Fork) -> None:
     world.publish(0, "1")
-    with started(world, "--every", "1") as process:
-        until((world.home / "begun").exists, process)
+    process = fork("--every", "1")
+    until((world.home / "begun").exists, process)
+    assert process.end(signal.SIGKILL)[0] == -signal.SIGKILL
     assert [state for state, _ in runs(world)] == ["claimed"]
-    with started(world, "--every", "1") as process:
-        until(lambda: runs(world)[0] == ("recorded", "PASS"), process)
+    process = fork("--every", "1")
+    until(lambda: runs(world)[0] == ("recorded", "PASS"), process)
 
 
-def test_once_runs_what_is_due_and_a_broken_job_file_stops_no_other(world: World) -> None:
+def test_once_runs_what_is_due_and_a_broken_job_file_stops_no_other(world: World, fork: Fork) -> None:
     (world.home / "jobs" / "broken.yaml").write_text("schema: 1\nmodel: nothing\n")
     job = world.home / "jobs" / "scorer.yaml"
     job.write_text(job.read_text().replace("catch_up: 100000", "catch_up: 1"))
     world.publish(0, "1")
-    with started(world, "--once", "--json") as process:
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
+    code, out, err = fork("--once", "--json").end()
+    assert code == 0, err
     assert '"monitor": "scorer"' in out
     assert "left out:" in err and "broken.yaml:" in err
     assert len(runs(world)) == 1
 
 
-def test_a_stop_ends_once_as_well_with_the_run_in_hand_recorded(world: World) -> None:
+def test_a_stop_ends_once_as_well_with_the_run_in_hand_recorded(world: World, fork: Fork) -> None:
     world.publish(0, "1")
     world.publish(1, "1")
-    with started(world, "--once", "--json") as process:
-        until((world.home / "begun").exists, process)
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
+    process = fork("--once", "--json")
+    until((world.home / "begun").exists, process)
+    code, out, err = process.end(signal.SIGTERM)
+    assert code == 0, err
     assert [run["outcome"] for run in json.loads(out)["runs"]] == ["PASS"]
     assert runs(world) == [("recorded", "PASS")]
 
 
-def test_a_second_scheduler_beside_the_first_runs_nothing_twice(world: World) -> None:
+def test_a_second_scheduler_beside_the_first_runs_nothing_twice(world: World, fork: Fork) -> None:
     world.publish(0, "1")
     job = world.home / "jobs" / "scorer.yaml"
     job.write_text(job.read_text().replace("catch_up: 100000", "catch_up: 1"))
-    with started(world, "--once") as one, started(world, "--once") as two:
-        said = [process.communicate(timeout=60)[1] for process in (one, two)]
-    assert [one.returncode, two.returncode] == [0, 0], said
+    said = [process.end() for process in [fork("--once"), fork("--once")]]
+    assert [code for code, _, _ in said] == [0, 0], said
     assert [state for state, _ in runs(world)] == ["recorded"]
 
 
