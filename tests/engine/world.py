@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from controlplane.app import open_app
 from controlplane.config import Settings
 from controlplane.engine.context import Context
+from controlplane.store import Store
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -80,8 +81,14 @@ mlflow.models.set_model(Scorer())
 
 
 def build_registry(home: Path) -> Path:
-    """Fill a folder with MLflow's database: model `scorer`, version 1 good, version 2 looks at the wrong feature."""
+    """Fill a folder with MLflow's database: model `scorer`, version 1 good, version 2 looks at the wrong feature.
+
+    Beside it lies a database of ours, with our tables and no rows.
+    """
     home.mkdir(parents=True, exist_ok=True)
+    store = Store(f"sqlite:///{home}/controlplane.db")
+    store.migrate()
+    store.close()
     before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -132,6 +139,8 @@ class World:
         for name in ("jobs", "data", "home"):
             (home / name).mkdir(parents=True)
         shutil.copyfile(template / "mlflow.db", home / "mlflow.db")
+        if not database:
+            shutil.copyfile(template / "controlplane.db", home / "home" / "controlplane.db")
         (home / "jobs" / "scorer.yaml").write_text(
             JOB.format(reaction=reaction, more="".join(MORE[check] for check in checks))
         )
