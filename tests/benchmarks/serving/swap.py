@@ -55,7 +55,9 @@ def run(uri: str, folder: Path, name: str, seconds: float, swaps: int, really: b
     assert loader.stdin is not None and loader.stdout is not None
     loader.stdout.readline()
     moved: list[float] = []
-    with ours(uri, home, "--every", "0.5", "--log", str(folder / f"{name}-log"), "--log-rotate", "5") as (port, _):
+    with ours(
+        uri, home, "--workers", "2", "--every", "0.5", "--log", str(folder / f"{name}-log"), "--log-rotate", "5"
+    ) as (port, _):
         asking = [sys.executable, str(HERE / "load.py"), str(port), "--connections", "32", "--out", str(out)]
         subprocess.run([*asking, "--requests", "2000"], check=True)
         load = subprocess.Popen([*asking, "--rate", str(RATE), "--seconds", str(seconds)])
@@ -118,7 +120,7 @@ def main() -> None:
                 "p99 ms in swap seconds": float(np.percentile(near, 99)),
                 "longest ms": max(all_ms),
             }
-    table = Table(title=f"{RATE} requests a second for {seconds:g} s, one worker, log on")
+    table = Table(title=f"{RATE} requests a second for {seconds:g} s, two workers, log on")
     for column in ("", *figures):
         table.add_column(column)
     for what in figures["control"]:

@@ -29,7 +29,7 @@ from rich.table import Table
 from servers import family, make_registry, ours
 
 HERE = Path(__file__).parent
-RATE = 400
+RATE = 150
 
 
 @contextmanager
