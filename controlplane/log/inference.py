@@ -153,6 +153,9 @@ def check_settings(
     if both := sorted(drop & hashed):
         raise ConfigError(f"{both[0]!r} is in drop and in hash; one of them is enough")
     if hashed and not keyed:
-        raise ConfigError("hash needs a hash_key: without one, values can be found out by trying them")
+        raise ConfigError(
+            "hash needs a hash_key, which `controlplane serve` takes from CONTROLPLANE_LOG_KEY: without one, values "
+            "can be found out by trying them"
+        )
     if retain is not None and retain <= timedelta(0):
         raise ConfigError(f"retain is {retain}; it must be above 0")
