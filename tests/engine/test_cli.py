@@ -27,8 +27,12 @@ Controlplane = Callable[..., Said]
 
 @pytest.fixture
 def world(make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> World:
-    """A world whose environment this process has; its windows are long past, so that the next one is due."""
+    """A world whose environment this process has; its windows are long past, so that the next one is due.
+
+    No command has made its database yet.
+    """
     made = make_world(reaction="propose")
+    (made.settings.home / "controlplane.db").unlink()
     for name, value in made.environment().items():
         monkeypatch.setenv(name, value)
     return made
