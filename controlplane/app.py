@@ -17,7 +17,7 @@ from controlplane.registry import Registry
 from controlplane.store import Store
 from controlplane.workers import Workers
 
-# What is measured of windows is imported by what measures references, so that this is all a worker is asked to do.
+# What measures references imports all that measures windows too: with it a worker has everything but models.
 _MEASURING, _OPENING_MODELS = "controlplane.engine.references", "controlplane.models.warm"
 
 

@@ -57,11 +57,13 @@ def digest_of(folder: Path) -> str:
 
 
 def _is_compiled(path: Path) -> bool:
-    """Whether a file is what Python made of the source beside it, or would not be read by this Python at all."""
+    """Whether a file is what Python made of the source beside it, or another Python did, which this one never reads."""
     try:
         source = Path(source_from_cache(str(path)))
-        if not source.is_file() or cache_from_source(str(source)) != str(path):
-            return source.is_file()
+        if not source.is_file():
+            return False
+        if cache_from_source(str(source)) != str(path):
+            return True
         held = path.read_bytes()
         code = compile(source.read_bytes(), source, "exec", dont_inherit=True)
         return held[:4] != MAGIC_NUMBER or marshal.loads(held[_HEADER:]) == code

@@ -106,8 +106,8 @@ def main() -> None:
                 asked = said
             else:
                 learn(imported)
-                lives = partial(walker.main, *said["live"]) if "live" in said else None
-                do = lives or partial(command, said["command"], Path(said["into"]))
+                live, commanded = said.get("live"), said.get("command")
+                do = partial(walker.main, *live) if live else partial(command, commanded, Path(said["into"]))
                 pid = fork(do, said["environment"], tell)
                 alive[pid] = time.monotonic() + (FOR_EVER if said.get("after") is None else said["after"])
                 print(pid, flush=True)  # noqa: T201

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    rounds, requests = (2, 1_000) if given.quick else (5, 4_000)
+    rounds, requests = (2, 1_000) if given.quick else (4, 2_000)
     found: dict[str, list[tuple[float, float]]] = {"controlplane serve": [], "mlflow models serve": []}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
