@@ -94,13 +94,14 @@ class Registry:
             client.get_model_version(name, version)
         return not absent
 
-    def model_uri(self, name: str, version: str) -> str:
-        """Where MLflow loads a version from.
-
-        >>> Registry("sqlite:///mlflow.db").model_uri("fraud", "3")
-        'models:/fraud/3'
-        """
-        return f"models:/{name}/{version}"
+    def address(self, name: str, version: str) -> str:
+        """Where a version's artefacts lie: a URI or a path; of one that is not there, the error names the others."""
+        address: Any = None
+        with self._asking(f"version {version} of {name!r}") as client, _absent() as absent:
+            address = client.get_model_version_download_uri(name, version)
+        if absent:
+            raise RegistryError(f"{name!r} has no version {version}; valid: {self._known(name)}")
+        return str(address)
 
     def key(self, model: ModelRef) -> str:
         """What names this alias in every store: registry, model and alias, without credentials, 255 characters at most.
@@ -134,7 +135,7 @@ class Registry:
         """
         try:
             if not self.exists(model.name, to):
-                known = ", ".join(self.versions(model.name)) or "none"
+                known = self._known(model.name)
                 raise NotWritten(f"{model.name!r} has no version {to} to move {model.alias!r} to; valid: {known}")
             started = time.monotonic()
             found = self.held(model)
@@ -179,17 +180,15 @@ class Registry:
     def fetch_version(self, name: str, version: str, into: Path) -> Path:
         """Copy a version's artefacts, byte for byte, into a folder that is made; where they lie there."""
         into.mkdir(parents=True)
-        with self._asking(f"version {version} of {name!r}") as client:
+        address = self.address(name, version)
+        with self._asking(f"version {version} of {name!r}"):
             from mlflow.artifacts import download_artifacts
 
-            address = client.get_model_version_download_uri(name, version)
-            found = download_artifacts(
-                artifact_uri=address,
-                dst_path=str(into),
-                tracking_uri=self.tracking_uri,
-                registry_uri=self.registry_uri,
-            )
+            found = download_artifacts(artifact_uri=address, dst_path=str(into), tracking_uri=self.tracking_uri)
         return Path(found)
+
+    def _known(self, name: str) -> str:
+        return ", ".join(self.versions(name)) or "none"
 
     def _no_alias(self, model: ModelRef) -> RegistryError:
         aliases = self._aliases(model.name)

@@ -106,7 +106,7 @@ class SoftenTask:
 
 def break_version(task: BreakTask) -> None:
     """Save a version that answers as the good one does, but for the inputs that `task.wrong` picks."""
-    folder, described = describe(task.place.uri, task.place.tracking_uri, task.place.registry_uri)
+    folder, described = describe(task.place.address, task.place.tracking_uri)
     if "sklearn" in described.flavors:
         import mlflow.sklearn
 
@@ -131,7 +131,7 @@ def soften_version(task: SoftenTask) -> None:
     from torch.nn.functional import cross_entropy
 
     version = task.place.version
-    folder, described = describe(task.place.uri, task.place.tracking_uri, task.place.registry_uri)
+    folder, described = describe(task.place.address, task.place.tracking_uri)
     if "pytorch" not in described.flavors:
         raise CheckError(f"version {version} is no torch model, so that it cannot be trained further")
     model, net = task.place.open(), _net(folder)

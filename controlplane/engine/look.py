@@ -13,7 +13,7 @@ from controlplane.engine import late, references
 from controlplane.engine.context import Context
 from controlplane.engine.freeze import Frozen, freeze
 from controlplane.engine.late_rows import More
-from controlplane.engine.measure import CheckTask, Measured, measure
+from controlplane.engine.measure import CheckTask, Measured, ModelPlace, measure
 from controlplane.errors import ConfigError, ControlPlaneError, RegistryError, SourceError
 from controlplane.profiles import Reference
 from controlplane.profiles.promise import Promise
@@ -321,12 +321,22 @@ def task_of(
         profile=part.profile,
         reference=None if reference is None or not wants_reference else references.fetch(context, reference),
         model=references.place_of(context, monitor, part.version) if wants_model else None,
-        previous=references.place_of(context, monitor, previous[0]) if wants_model and previous else None,
+        previous=_beside(context, monitor, previous[0], required) if wants_model and previous else None,
         previous_required=required,
         name=spec.name,
         min_effect=None if monitor.budget is None else monitor.budget.min_effect,
         requests=context.sample_path(part.requests_digest) if wants_requests and part.requests_digest else None,
     )
+
+
+def _beside(context: Context, monitor: Monitor, version: str, required: bool) -> ModelPlace | None:
+    """The version to compare with. Outside a replay its loss costs the comparison, not the whole check."""
+    try:
+        return references.place_of(context, monitor, version)
+    except RegistryError:
+        if required:
+            raise
+        return None
 
 
 def _digest(row: ReferenceRow | None) -> str | None:

@@ -22,20 +22,19 @@ from controlplane.profiles.scores import Statistic
 
 @dataclass(frozen=True, slots=True)
 class ModelPlace:
-    """Where a worker finds a registered version."""
+    """Where a worker finds a version's artefacts."""
 
-    uri: str
+    address: str
     version: str
     tracking_uri: str
-    registry_uri: str
 
     def open(self) -> ports.Model:
         """The version, opened; raises CheckError."""
-        return open_model(self.uri, self.version, self.tracking_uri, self.registry_uri)
+        return open_model(self.address, self.version, self.tracking_uri)
 
     def fingerprint(self) -> Fingerprint:
         """What its artefacts and its signature are; raises CheckError."""
-        return fingerprint(self.uri, self.version, self.tracking_uri, self.registry_uri)
+        return fingerprint(self.address, self.version, self.tracking_uri)
 
 
 @dataclass(frozen=True, slots=True)

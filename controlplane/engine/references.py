@@ -240,10 +240,9 @@ def ensure(context: Context, monitor: Monitor, version: str) -> str:
 
 
 def place_of(context: Context, monitor: Monitor, version: str) -> ModelPlace:
-    """Where a worker finds a version of the monitor's model."""
+    """Where a worker finds a version of the monitor's model; raises RegistryError."""
     registry = context.registry
-    uri = registry.model_uri(monitor.model.name, version)
-    return ModelPlace(uri, version, registry.tracking_uri, registry.registry_uri)
+    return ModelPlace(registry.address(monitor.model.name, version), version, registry.tracking_uri)
 
 
 def _write_batches(batches: Iterator[pa.RecordBatch], path: Path, monitor: Monitor) -> None:

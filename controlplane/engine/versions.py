@@ -9,6 +9,7 @@ from controlplane.domain.monitor import Monitor
 from controlplane.engine import references
 from controlplane.engine.context import Context
 from controlplane.engine.measure import ModelPlace
+from controlplane.errors import RegistryError
 from controlplane.models import Fingerprint
 from controlplane.store import actions
 from controlplane.workers import Task
@@ -31,12 +32,17 @@ def note(context: Context, monitor: Monitor, versions: Sequence[str]) -> None:
 
 def read(context: Context, monitor: Monitor, versions: Sequence[str]) -> Mapping[str, Fingerprint | str]:
     """The fingerprints of versions as they are now, or why one could not be read; each in a worker of its own."""
-    places = [references.place_of(context, monitor, version) for version in versions]
-    done = context.workers.measure_all([Task(_fingerprint, (place,), TIMEOUT) for place in places])
-    return {
-        version: result.value if result.error == "" and result.blind is None else str(result.error or result.blind)
-        for version, result in zip(versions, done, strict=True)
-    }
+    places: dict[str, ModelPlace] = {}
+    found: dict[str, Fingerprint | str] = {}
+    for version in versions:
+        try:
+            places[version] = references.place_of(context, monitor, version)
+        except RegistryError as error:
+            found[version] = str(error)
+    done = context.workers.measure_all([Task(_fingerprint, (place,), TIMEOUT) for place in places.values()])
+    for version, result in zip(places, done, strict=True):
+        found[version] = str(result.error or result.blind) if result.error or result.blind else result.value
+    return found
 
 
 def unsafe(

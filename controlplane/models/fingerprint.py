@@ -26,14 +26,14 @@ class Fingerprint:
     signature: str
 
 
-def fingerprint(uri: str, version: str, tracking_uri: str, registry_uri: str | None = None) -> Fingerprint:
-    """Digest every artefact of `models:/name/3` and read its signature, without loading it; raises CheckError.
+def fingerprint(address: str, version: str, tracking_uri: str) -> Fingerprint:
+    """Digest every artefact of a version and read its signature, without loading it; raises CheckError.
 
     The digest covers each file's path and bytes in the order of the paths, so that it is the same wherever the
     artefacts lie; what MLflow adds to a download is left out. Call it in a worker: MLflow is imported.
     """
-    with failures_of(version, f"reading the artefacts of {uri}"):
-        folder, described = describe(uri, tracking_uri, registry_uri or tracking_uri)
+    with failures_of(version, "reading its artefacts"):
+        folder, described = describe(address, tracking_uri)
         return Fingerprint(digest_of(Path(folder)), _spelling(described.signature))
 
 

@@ -15,24 +15,24 @@ from controlplane.ports import Model
 _KEPT = 4
 
 
-def open_model(uri: str, version: str, tracking_uri: str, registry_uri: str | None = None) -> Model:
-    """The version behind `models:/name/3`, loaded once a process however often it is opened; raises CheckError.
+def open_model(address: str, version: str, tracking_uri: str) -> Model:
+    """The version whose artefacts lie at an address, loaded once a process however often; raises CheckError.
 
-    Call it in a worker: a model is somebody else's code, and loading one imports MLflow and what the model needs.
-    `registry_uri` is given only where it is not `tracking_uri`.
+    Call it in a worker: a model is somebody else's code, and loading one imports MLflow and what the model needs. The
+    address is what `Registry.address` says, so that no worker asks the registry.
     """
     # Artefacts that lie on this machine are loaded where they are, and are not ours to write beside.
     sys.dont_write_bytecode = True
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    with failures_of(version, f"loading {uri}"):
-        return _load(uri, version, tracking_uri, registry_uri or tracking_uri)
+    with failures_of(version, "loading its artefacts"):
+        return _load(address, version, tracking_uri)
 
 
 @lru_cache(maxsize=_KEPT)
-def _load(uri: str, version: str, tracking_uri: str, registry_uri: str) -> Model:
-    folder, described = describe(uri, tracking_uri, registry_uri)
+def _load(address: str, version: str, tracking_uri: str) -> Model:
+    folder, described = describe(address, tracking_uri)
     if "sklearn" in described.flavors:
         return _sklearn(version, folder, described)
     if "pytorch" in described.flavors:
@@ -40,15 +40,12 @@ def _load(uri: str, version: str, tracking_uri: str, registry_uri: str) -> Model
     return _pyfunc(version, folder, described)
 
 
-def describe(uri: str, tracking_uri: str, registry_uri: str) -> tuple[str, Any]:
-    """The local folder of a version's artifacts and its description, without touching MLflow's process-wide URIs."""
-    from mlflow import MlflowClient
+def describe(address: str, tracking_uri: str) -> tuple[str, Any]:
+    """The local folder of a version's artefacts and its description, without touching MLflow's process-wide URIs."""
     from mlflow.artifacts import download_artifacts
     from mlflow.models import Model as Description
 
-    name, _, number = uri.removeprefix("models:/").rpartition("/")
-    address = MlflowClient(tracking_uri, registry_uri).get_model_version_download_uri(name, number)
-    folder = str(download_artifacts(artifact_uri=address, tracking_uri=tracking_uri, registry_uri=registry_uri))
+    folder = str(download_artifacts(artifact_uri=address, tracking_uri=tracking_uri))
     return folder, Description.load(folder)
 
 

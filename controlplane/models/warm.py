@@ -5,10 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from importlib import import_module
 
-_FLAVOURS = ("mlflow.pyfunc", "mlflow.sklearn", "skops.io", "mlflow.pytorch")
-_REGISTRIES = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
-
-for name in (*_FLAVOURS, *_REGISTRIES):
+for name in ("mlflow.pyfunc", "mlflow.sklearn", "skops.io", "mlflow.pytorch"):
     # The flavours of models that this installation cannot open need no warming.
     with suppress(ImportError):
         import_module(name)

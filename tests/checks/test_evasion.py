@@ -25,6 +25,7 @@ from controlplane.models import open_model
 from controlplane.models.inputs import Inputs
 from controlplane.models.torch import Torch
 from controlplane.ports import Model, Sample
+from controlplane.registry import Registry
 
 pytestmark = [
     # MLflow maps its tables with a loader that SQLAlchemy 2.1 deprecates, and warns of its own type hints at import.
@@ -102,7 +103,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
                 )
     finally:
         mlflow.set_tracking_uri(before)
-    return {version: open_model(f"models:/digits/{version}", version, uri) for version in ("1", "2")}
+    return {version: open_model(Registry(uri).address("digits", version), version, uri) for version in ("1", "2")}
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from world import World
 
 from controlplane.engine import cycle, register
@@ -95,8 +96,9 @@ def all_actions(context: Context) -> list[ActionRow]:
         return actions.find_action(session, "default", "")
 
 
+@pytest.mark.parametrize(("step", "state"), [("intents applied", "accepted"), ("moving", "moving")])
 def test_a_registry_that_goes_away_in_the_middle_of_a_move_is_asked_again(
-    make_world: MakeWorld,
+    make_world: MakeWorld, step: str, state: str
 ) -> None:
     world = make_world(reaction="propose")
     with world.open() as context:
@@ -104,14 +106,19 @@ def test_a_registry_that_goes_away_in_the_middle_of_a_move_is_asked_again(
         away = world.home / "away.db"
         ask(context, IntentKind.APPROVE, the_action(context).id)
         there = context.registry.registry_uri
+
+        def connect(uri: str) -> None:
+            context.registry._connected = None
+            context.registry.registry_uri = context.registry.tracking_uri = uri
+
         # The far end of the network: the same registry under an address where nobody answers.
-        context.registry._connected = None
-        context.registry.registry_uri = context.registry.tracking_uri = f"sqlite:///{away}"
+        world.on[step] = lambda: connect(f"sqlite:///{away}")
         cycle.begin(context)
         action = the_action(context)
-        assert (action.state, action.attempt) == ("moving", 1)
-        context.registry._connected = None
-        context.registry.registry_uri = context.registry.tracking_uri = there
+        assert (action.state, action.attempt) == (state, 1)
+        assert not away.exists()
+        world.on.clear()
+        connect(there)
         world.clock += timedelta(minutes=5)
         cycle.begin(context)
         assert the_action(context).state == "moved"

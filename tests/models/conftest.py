@@ -13,6 +13,7 @@ import pytest
 
 from controlplane.models import open_model
 from controlplane.ports import Model
+from controlplane.registry import Registry
 
 # A model logged from code: it answers by a rule, and misbehaves on request of the rows.
 STRANGE = """
@@ -46,7 +47,10 @@ class Logged:
     digits: np.ndarray
 
     def open(self, name: str, version: str = "1") -> Model:
-        return open_model(f"models:/{name}/{version}", version, self.tracking_uri)
+        return open_model(self.address(name, version), version, self.tracking_uri)
+
+    def address(self, name: str, version: str = "1") -> str:
+        return Registry(self.tracking_uri).address(name, version)
 
 
 @pytest.fixture(scope="session")

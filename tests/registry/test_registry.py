@@ -86,6 +86,16 @@ def test_versions_are_listed_oldest_first_and_asked_for_by_number(registry: Regi
     assert not registry.exists("nothing", "1")
 
 
+def test_a_version_has_an_address_and_one_that_is_not_there_names_those_that_are(
+    registry: Registry, filled_database: Path
+) -> None:
+    assert registry.address("fraud", "2") == str(filled_database.parent)
+    with pytest.raises(RegistryError, match=r"^'fraud' has no version 9; valid: 1, 2$"):
+        registry.address("fraud", "9")
+    with pytest.raises(RegistryError, match=r"^'nobody' has no version 1; valid: none$"):
+        registry.address("nobody", "1")
+
+
 def test_a_move_is_seen_by_mlflows_own_client(registry: Registry, client: Any) -> None:
     move = registry.move(CHAMPION, "1", "2")
     assert (move.before, move.after) == ("1", "2")
