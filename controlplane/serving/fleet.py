@@ -218,16 +218,22 @@ class Fleet:
         for hand in self._hands.values():
             if self._served and hand.ordered != self._served and set(self._served.values()) <= hand.holds:
                 hand.ordered = dict(self._served)
-                hand.asked &= keep
+                hand.asked -= hand.holds - keep
                 hand.holds &= keep
                 hand.order(do="serve", roles=hand.ordered, keep=sorted(keep))
         if self._served and not self._away:
-            self._cache.keep(keep)
+            # Nobody may need any more what a worker still loads; it is whole as long as it is read.
+            self._cache.keep(keep.union(*(hand.asked - hand.holds for hand in self._hands.values())))
 
     def _fail(self, role: Role, version: str, why: str) -> None:
-        before = self._trouble.get(role)
-        tries = before.tries + 1 if before is not None and before.version == version else 1
-        again = time.monotonic() + _RETRIES[min(tries, len(_RETRIES)) - 1]
+        now, before = time.monotonic(), self._trouble.get(role)
+        if before is not None and before.version != version:
+            before = None
+        if before is not None and now < before.again:
+            # Another worker said so of the same try.
+            return
+        tries = 1 if before is None else before.tries + 1
+        again = now + _RETRIES[min(tries, len(_RETRIES)) - 1]
         self._trouble[role] = _Trouble(version, why, tries, again)
         _log.error("%s: version %s is not served: %s", self._aliases[role], version, why)
 

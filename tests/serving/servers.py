@@ -28,6 +28,20 @@ class Scorer(mlflow.pyfunc.PythonModel):
 mlflow.models.set_model(Scorer())
 """
 
+ONE_BY_ONE = """
+import time
+from pathlib import Path
+
+home = Path({home!r})
+try:
+    (home / "first").touch(exist_ok=False)
+except FileExistsError:
+    while not (home / "go").exists():
+        time.sleep(0.01)
+    (home / "second").write_text("whole" if Path(__file__).exists() else "its artefacts are gone")
+raise ImportError("this version needs a library that is not here")
+"""
+
 
 class Shelf:
     """A copy of the registry, and what people do to it past us. `more` are versions: 3 does not load, 4 breaks off."""

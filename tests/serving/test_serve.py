@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from servers import Server, Shelf
+from servers import ONE_BY_ONE, Server, Shelf
 
 from controlplane.signing import sign
 
@@ -69,6 +69,19 @@ def test_a_version_that_does_not_load_or_breaks_off_never_takes_traffic(
     assert said in told["why"]
     assert (told["version"], told["wanted"]) == ("1", version)
     assert {server.ask().headers["x-model-version"] for _ in range(10)} == {"1"}
+
+
+def test_while_one_worker_still_loads_what_another_could_not_its_artefacts_stay(shelf: Shelf, server: Server) -> None:
+    version = shelf.add(ONE_BY_ONE.format(home=str(shelf.home)))
+    shelf.release(version)
+    told = server.until(lambda told: bool(told["why"]))
+    (shelf.home / "go").touch()
+    shelf.release("2")
+    server.until(lambda told: told["version"] == "2")
+    assert "this version needs a library that is not here" in told["why"]
+    assert (shelf.home / "second").read_text() == "whole"
+    # Both workers said so, of one and the same try.
+    assert (shelf.home / "server.log").read_text().count(f"version {version} is not served") == 1
 
 
 def test_an_alias_that_is_deleted_leaves_the_version_that_answers(shelf: Shelf, server: Server) -> None:
