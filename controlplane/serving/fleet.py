@@ -37,12 +37,13 @@ _REPEAT = 30.0
 
 @dataclass
 class _Hand:
-    """A worker process as the fleet sees it: what it was asked to load, what it holds, what it was told to serve."""
+    """A worker process as the fleet sees it: what it was asked to load, still loads and holds, and what it serves."""
 
     number: int
     process: BaseProcess
     pipe: connection.Connection
     asked: set[str] = field(default_factory=set)
+    loads: set[str] = field(default_factory=set)
     holds: set[str] = field(default_factory=set)
     ordered: Mapping[Role, str] | None = None
     serves: Mapping[str, str] = field(default_factory=dict)
@@ -171,6 +172,7 @@ class Fleet:
         for hand in self._hands.values():
             for version in {*self._served.values(), *coming.values()} - hand.asked:
                 hand.asked.add(version)
+                hand.loads.add(version)
                 hand.order(do="load", version=version, folder=str(self._cache.left(version)))
         for role, version in coming.items():
             if self._hands and all(version in hand.holds for hand in self._hands.values()):
@@ -218,12 +220,12 @@ class Fleet:
         for hand in self._hands.values():
             if self._served and hand.ordered != self._served and set(self._served.values()) <= hand.holds:
                 hand.ordered = dict(self._served)
-                hand.asked -= hand.holds - keep
+                hand.asked &= keep
                 hand.holds &= keep
                 hand.order(do="serve", roles=hand.ordered, keep=sorted(keep))
         if self._served and not self._away:
             # Nobody may need any more what a worker still loads; it is whole as long as it is read.
-            self._cache.keep(keep.union(*(hand.asked - hand.holds for hand in self._hands.values())))
+            self._cache.keep(keep.union(*(hand.loads for hand in self._hands.values())))
 
     def _fail(self, role: Role, version: str, why: str) -> None:
         now, before = time.monotonic(), self._trouble.get(role)
@@ -261,6 +263,7 @@ class Fleet:
                     for trouble in self._trouble.values():
                         trouble.again = 0.0
                 elif "loaded" in said:
+                    hand.loads.discard(said["loaded"])
                     hand.holds.add(said["loaded"])
                 elif "serves" in said:
                     hand.serves = said["serves"]
@@ -272,6 +275,7 @@ class Fleet:
 
     def _refused(self, hand: _Hand, version: str, why: str) -> None:
         hand.asked.discard(version)
+        hand.loads.discard(version)
         if version in self._served.values():
             # The others serve it. This worker is not let near requests, and one day another takes its place.
             _log.error("worker %d is replaced: %s", hand.number, why)
